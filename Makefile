@@ -1,0 +1,81 @@
+# Everything a newcomer or CI needs. Bare `make` prints this help.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NODE := contracts/node_modules
+
+.DEFAULT_GOAL := help
+.PHONY: help run test setup setup-dev lint types imports contracts states bench lock clean prometheus
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: setup ## Set up, then play the main job: meter, invoice, pay, reconcile; pages stay up until Ctrl-C
+	@$(BIN)/stablemeter demo $(ARGS)
+
+test: setup-dev lint types imports contracts ## Set up for tests, then check style, types, layers, contracts, and run all tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+setup: $(VENV)/run.stamp $(NODE)/run.stamp
+
+setup-dev: $(VENV)/dev.stamp $(NODE)/dev.stamp prometheus
+
+lint: setup-dev ## Check style and format
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+
+types: setup-dev ## Check types (mypy strict)
+	@$(BIN)/mypy --no-error-summary
+
+imports: setup-dev ## Check that imports only go down (import-linter)
+	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
+
+contracts: setup-dev ## Rebuild the contracts, compare them with the committed bytes, run their tests
+	@$(BIN)/python contracts/build.py check
+	@cd contracts && node_modules/.bin/forge test --summary
+
+states: setup-dev ## Write the lifecycle diagrams into ARCHITECTURE.md
+	@$(BIN)/python -m tests.house.states
+
+bench: setup-dev ## Measure: ratios against plain clients, in one run
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Resolve the newest allowed versions into requirements/*.lock
+	@$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	@cd requirements && for extra in run dev; do \
+	  ../$(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --extra embedded $$( [ $$extra = dev ] && echo --extra dev -c run.lock ) \
+	    ../pyproject.toml build.in -o $$extra.lock; done
+
+clean: ## Remove what was built and downloaded
+	rm -rf $(VENV) $(NODE) contracts/out contracts/cache build *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (make PYTHON=python3.x)"; exit 1; }
+	@echo "making the virtual environment"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing Python packages"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
+	@echo "installing Python packages for tests"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.stamp
+
+$(NODE)/run.stamp: contracts/package-lock.json
+	@echo "installing anvil"
+	@cd contracts && npm ci --silent --omit=dev && touch node_modules/run.stamp
+
+$(NODE)/dev.stamp: contracts/package-lock.json
+	@echo "installing anvil, forge and solc"
+	@cd contracts && npm ci --silent && touch node_modules/run.stamp node_modules/dev.stamp
+
+prometheus:
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "installing Prometheus"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus >/dev/null; \
+	else echo "Prometheus is needed for the tests: apt-get install prometheus"; exit 1; fi

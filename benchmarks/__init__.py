@@ -1,0 +1,1 @@
+"""Measurements: one file per number of the design, ratios in one run."""

@@ -1,0 +1,74 @@
+"""What was seen on chains: how far, which blocks, which transfers."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from billing.db.columns import Units, UtcTime, key
+
+
+class ChainStateRow(SQLModel, table=True):
+    """The cursor: everything up to and including this block was read. `stopped` says why a chain needs a person."""
+
+    __tablename__: ClassVar[Any] = "chain_state"
+
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    name: str
+    start_number: int = Field(sa_type=BigInteger)
+    cursor_number: int = Field(sa_type=BigInteger)
+    cursor_hash: str
+    cursor_mined_at: datetime = Field(sa_type=UtcTime)
+    final_number: int = Field(sa_type=BigInteger)
+    stopped: str = ""
+    updated_at: datetime = Field(sa_type=UtcTime)
+
+
+class BlockRow(SQLModel, table=True):
+    """A block of our chain that is young enough to be reorganised."""
+
+    __tablename__: ClassVar[Any] = "block"
+
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    hash: str
+    parent_hash: str
+    mined_at: datetime = Field(sa_type=UtcTime)
+
+
+class TransferRow(SQLModel, table=True):
+    """One Transfer log that touches a watched address. The same log seen again after a reorg is a new incarnation."""
+
+    __tablename__: ClassVar[Any] = "transfer"
+    __table_args__ = (
+        UniqueConstraint("chain_id", "block_hash", "log_index"),
+        Index(
+            "uq_transfer_one_canonical",
+            "chain_id",
+            "tx_hash",
+            "log_index",
+            unique=True,
+            postgresql_where=text("state <> 'orphaned'"),
+        ),
+        Index("ix_transfer_block", "chain_id", "block_number"),
+        CheckConstraint("state in ('seen', 'confirmed', 'final', 'orphaned')", name="state"),
+    )
+
+    id: int | None = key()
+    chain_id: int = Field(sa_type=BigInteger)
+    block_hash: str
+    log_index: int = Field(sa_type=BigInteger)
+    block_number: int = Field(sa_type=BigInteger)
+    mined_at: datetime = Field(sa_type=UtcTime)
+    tx_hash: str = Field(index=True)
+    token_address: str
+    from_address: str = Field(index=True)
+    to_address: str = Field(index=True)
+    units: int = Field(sa_type=Units)
+    state: str
+    incarnation: int = 1
+    seen_at: datetime = Field(sa_type=UtcTime)
+    state_at: datetime = Field(sa_type=UtcTime)
+    settled: bool = False
+    """Reconciliation has dealt with this state of this incarnation."""

@@ -1,0 +1,125 @@
+"""Invoices, their lines, credit notes, number series, and the credit that tenants hold."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from billing.core.period import Span
+from billing.db.columns import Json, Price, SpanColumn, Units, UtcTime, key, ref, ref_or_none
+
+
+class NumberSeriesRow(SQLModel, table=True):
+    """The next number of a series. Its row lock makes numbers gapless and one issuer wait for the other."""
+
+    __tablename__: ClassVar[Any] = "number_series"
+
+    name: str = Field(primary_key=True)
+    next: int = Field(default=1, sa_type=BigInteger)
+
+
+class InvoiceRow(SQLModel, table=True):
+    """An issued invoice. Everything but its status is frozen; `document` holds the exact bytes that were archived."""
+
+    __tablename__: ClassVar[Any] = "invoice"
+    __table_args__ = (
+        Index(
+            "uq_invoice_one_per_period",
+            "tenant_id",
+            "period",
+            unique=True,
+            postgresql_where=text("status <> 'void'"),
+        ),
+        CheckConstraint("status in ('open', 'paid', 'void', 'uncollectible')", name="status"),
+        CheckConstraint("amount_due = total - credits and amount_due >= 0", name="amount_due"),
+    )
+
+    id: int | None = key()
+    number: str = Field(unique=True)
+    series: str
+    tenant_id: int = ref("tenant.id", index=True)
+    period: Span = Field(sa_type=SpanColumn)
+    currency: str
+    exponent: int
+    total: int = Field(sa_type=Units)
+    credits: int = Field(sa_type=Units)
+    amount_due: int = Field(sa_type=Units)
+    status: str = Field(index=True)
+    issued_at: datetime = Field(sa_type=UtcTime)
+    due_at: datetime = Field(sa_type=UtcTime)
+    document: bytes = Field(sa_type=LargeBinary)
+    digest: str = Field(unique=True)
+    pay_token: str = Field(unique=True)
+    replaces_id: int | None = ref_or_none("invoice.id")
+    status_at: datetime = Field(sa_type=UtcTime)
+
+
+class InvoiceLineRow(SQLModel, table=True):
+    """A line as it stands in the document. `tenant_id` is who used it: the payer, or a reseller's customer."""
+
+    __tablename__: ClassVar[Any] = "invoice_line"
+    __table_args__ = (UniqueConstraint("invoice_id", "position"),)
+
+    id: int | None = key()
+    invoice_id: int = ref("invoice.id")
+    position: int
+    tenant_id: int = ref("tenant.id")
+    sku: str
+    description: str
+    during: Span = Field(sa_type=SpanColumn)
+    quantity_seconds: int = Field(sa_type=BigInteger)
+    unit_price: Decimal = Field(sa_type=Price)
+    amount: int = Field(sa_type=Units)
+    measured_seconds: int = Field(sa_type=BigInteger)
+    excluded: list[Any] = Field(default_factory=list, sa_type=Json)
+    usage_digest: str
+
+
+class CreditNoteRow(SQLModel, table=True):
+    """What takes a numbered invoice back. A document of its own, without an address."""
+
+    __tablename__: ClassVar[Any] = "credit_note"
+
+    id: int | None = key()
+    number: str = Field(unique=True)
+    invoice_id: int = ref("invoice.id", index=True)
+    total: int = Field(sa_type=Units)
+    reason: str
+    document: bytes = Field(sa_type=LargeBinary)
+    digest: str = Field(unique=True)
+    issued_at: datetime = Field(sa_type=UtcTime)
+
+
+class TenantCreditRow(SQLModel, table=True):
+    """Money that a tenant holds with the operator. It can be used once `final_at` is set and it was not reversed."""
+
+    __tablename__: ClassVar[Any] = "tenant_credit"
+    __table_args__ = (
+        CheckConstraint("kind in ('promotional', 'prepaid', 'overpayment')", name="kind"),
+        CheckConstraint("units > 0", name="positive"),
+    )
+
+    id: int | None = key()
+    tenant_id: int = ref("tenant.id", index=True)
+    kind: str
+    currency: str
+    units: int = Field(sa_type=Units)
+    reference: str
+    transfer_id: int | None = ref_or_none("transfer.id", index=True)
+    created_at: datetime = Field(sa_type=UtcTime)
+    final_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+    reversed_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class CreditUseRow(SQLModel, table=True):
+    """Credit that an invoice used; a void gives it back with a negative row. Append only."""
+
+    __tablename__: ClassVar[Any] = "credit_use"
+
+    id: int | None = key()
+    credit_id: int = ref("tenant_credit.id", index=True)
+    invoice_id: int = ref("invoice.id", index=True)
+    units: int = Field(sa_type=Units)
+    created_at: datetime = Field(sa_type=UtcTime)

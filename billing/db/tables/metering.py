@@ -1,0 +1,147 @@
+"""What sources saw (readings, observations) and what is billable (usage). Current rows have no `superseded_at`."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlmodel import Field, SQLModel
+
+from billing.core.period import Span
+from billing.db.columns import SeatColumn, SpanColumn, Texts, UtcTime, key, ref, ref_or_none
+
+CURRENT = text("superseded_at is null")
+
+
+class SourceRow(SQLModel, table=True):
+    """A configured source. Windows from `since` on are due."""
+
+    __tablename__: ClassVar[Any] = "source"
+
+    id: int | None = key()
+    name: str = Field(unique=True)
+    type: str
+    since: datetime = Field(sa_type=UtcTime)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+    failure: str = ""
+
+
+class ReadingRow(SQLModel, table=True):
+    """One window of one source, read once. A re-read with another digest supersedes it."""
+
+    __tablename__: ClassVar[Any] = "reading"
+    __table_args__ = (
+        Index(
+            "uq_reading_one_current",
+            "source_id",
+            text("lower(during)"),
+            unique=True,
+            postgresql_where=CURRENT,
+        ),
+        CheckConstraint("status in ('complete', 'partial', 'empty')", name="status"),
+    )
+
+    id: int | None = key()
+    source_id: int = ref("source.id")
+    during: Span = Field(sa_type=SpanColumn)
+    digest: str
+    status: str
+    reason: str = ""
+    samples: int = Field(sa_type=BigInteger)
+    present_seconds: int = Field(sa_type=BigInteger)
+    missing_seconds: int = Field(sa_type=BigInteger)
+    blind_seconds: int = Field(sa_type=BigInteger)
+    rereads: int = 0
+    read_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class ScrapeRunRow(SQLModel, table=True):
+    """Consecutive scrapes of one series by the direct scraper: from the first sample to the last, none further apart than max_gap.
+
+    `uuid` is empty for the row that says that the exporter itself answered.
+    """
+
+    __tablename__: ClassVar[Any] = "scrape_run"
+    __table_args__ = (
+        Index("ix_scrape_run_window", "source_id", "last_ms", "first_ms"),
+        UniqueConstraint("source_id", "instance", "uuid", "gpu_i_id", "profile", "labels", "first_ms"),
+    )
+
+    id: int | None = key()
+    source_id: int = ref("source.id")
+    instance: str
+    uuid: str
+    gpu_i_id: str = ""
+    profile: str = ""
+    model: str = ""
+    host: str = ""
+    labels: str = ""
+    first_ms: int = Field(sa_type=BigInteger)
+    last_ms: int = Field(sa_type=BigInteger)
+    samples: int = Field(sa_type=BigInteger)
+
+
+class ObservationRow(SQLModel, table=True):
+    """What a source saw of a device: present (under no, one or several labels), missing (gone), or blind (could not see)."""
+
+    __tablename__: ClassVar[Any] = "observation"
+    __table_args__ = (
+        Index("ix_observation_device", "device_id", text("lower(during)"), postgresql_where=CURRENT),
+        Index("ix_observation_during", "during", postgresql_using="gist", postgresql_where=CURRENT),
+        CheckConstraint("state in ('present', 'missing', 'blind')", name="state"),
+    )
+
+    id: int | None = key()
+    source_id: int = ref("source.id")
+    device_id: int = ref("device.id")
+    during: Span = Field(sa_type=SpanColumn)
+    state: str
+    labels: list[str] = Field(default_factory=list, sa_type=Texts)
+    reason: str = ""
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class UsageRow(SQLModel, table=True):
+    """A billable span of a seat. The database refuses a second payer for the same part of a GPU at the same moment."""
+
+    __tablename__: ClassVar[Any] = "usage"
+    __table_args__ = (
+        ExcludeConstraint(  # `seat` first: the other order was four times slower
+            ("seat", "&&"), ("during", "&&"), name="ex_usage_one_payer", using="gist", where=CURRENT
+        ),
+        Index("ix_usage_device", "device_id", text("lower(during)"), postgresql_where=CURRENT),
+        Index("ix_usage_tenant", "tenant_id", text("lower(during)"), postgresql_where=CURRENT),
+        CheckConstraint("(basis = 'lease') = (lease_id is not null)", name="basis"),
+    )
+
+    id: int | None = key()
+    tenant_id: int = ref("tenant.id")
+    device_id: int = ref("device.id")
+    seat: tuple[int, int] = Field(sa_type=SeatColumn)
+    during: Span = Field(sa_type=SpanColumn)
+    basis: str
+    lease_id: int | None = ref_or_none("lease.id")
+    source_id: int | None = ref_or_none("source.id")
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class ExclusionRow(SQLModel, table=True):
+    """Leased time that is not billed, and why. Only accepted ones count."""
+
+    __tablename__: ClassVar[Any] = "exclusion"
+    __table_args__ = (
+        Index("ix_exclusion_during", "during", postgresql_using="gist", postgresql_where=CURRENT),
+        CheckConstraint("state in ('proposed', 'accepted', 'rejected')", name="state"),
+    )
+
+    id: int | None = key()
+    gpu_id: int = ref("gpu.id", index=True)
+    during: Span = Field(sa_type=SpanColumn)
+    reason: str
+    evidence: str
+    state: str
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)

@@ -1,0 +1,78 @@
+"""Tenants, the labels that mean them, and API keys."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import CheckConstraint, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
+from sqlmodel import Field, SQLModel
+
+from billing.core.period import Span
+from billing.db.columns import SpanColumn, Units, UtcTime, key, ref, ref_or_none
+
+
+class TenantRow(SQLModel, table=True):
+    """Somebody who is billed, directly or through a reseller."""
+
+    __tablename__: ClassVar[Any] = "tenant"
+    __table_args__ = (CheckConstraint("attribution in ('lease', 'observed')", name="attribution"),)
+
+    id: int | None = key()
+    slug: str = Field(unique=True)
+    name: str
+    legal_name: str = ""
+    country: str = ""
+    email: str = ""
+    attribution: str
+    reseller_id: int | None = ref_or_none("tenant.id")
+    tolerance_units: int = Field(default=1, sa_type=Units)
+    terms_days: int = 14
+    created_at: datetime = Field(sa_type=UtcTime)
+
+
+class ClaimRow(SQLModel, table=True):
+    """From `during.start` on, `label` in `source` means this tenant. An empty source means every source."""
+
+    __tablename__: ClassVar[Any] = "tenant_claim"
+    __table_args__ = (
+        # One label, one moment, one tenant. A hash range stands in for text equality, which gist has only with a contrib module.
+        ExcludeConstraint(
+            (
+                text(
+                    "int8range(hashtextextended(source || chr(10) || label, 0),"
+                    " hashtextextended(source || chr(10) || label, 0), '[]')"
+                ),
+                "&&",
+            ),
+            ("during", "&&"),
+            name="ex_tenant_claim_one_tenant",
+            using="gist",
+        ),
+    )
+
+    id: int | None = key()
+    tenant_id: int = ref("tenant.id", index=True)
+    source: str = ""
+    label: str
+    during: Span = Field(sa_type=SpanColumn)
+    derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """Only the SHA-256 of a key is kept: keys are 32 random bytes, so a slow hash would add nothing."""
+
+    __tablename__: ClassVar[Any] = "api_key"
+    __table_args__ = (
+        CheckConstraint("role in ('operator', 'finance', 'tenant', 'auditor')", name="role"),
+        CheckConstraint("(role = 'tenant') = (tenant_id is not null)", name="tenant"),
+    )
+
+    id: int | None = key()
+    name: str
+    prefix: str = Field(unique=True)
+    digest: str = Field(unique=True)
+    role: str
+    tenant_id: int | None = ref_or_none("tenant.id")
+    created_at: datetime = Field(sa_type=UtcTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
