@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, make_url
+from sqlalchemy import make_url
 
 from billing.db import embedded, migrate
-from billing.db.engine import connect
+from billing.db.engine import Database
 
 _numbers = itertools.count(1)
 
@@ -35,9 +35,9 @@ def postgres(scratch: Path) -> Iterator[str]:
             )  # speed: a test database need not survive a power cut
         connection.execute("SELECT pg_reload_conf()")
         connection.execute("CREATE DATABASE stablemeter_template")
-    engine = connect(_named(url, "stablemeter_template"))
-    migrate.upgrade(engine)
-    engine.dispose()
+    template = Database(_named(url, "stablemeter_template"))
+    migrate.upgrade(template)
+    template.close()
     yield url
 
 
@@ -53,10 +53,10 @@ def database_url(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = connect(database_url)
-    yield engine
-    engine.dispose()
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
 
 
 def _named(url: str, database: str) -> str:

@@ -1,9 +1,9 @@
 """Is the database what the code expects? Tables, columns, constraints, indexes, triggers, compared with the catalog."""
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from billing.db import guards
-from billing.db.engine import run_script
+from billing.db.engine import Database, run_script
 from billing.db.tables import metadata
 
 _QUERIES = {
@@ -45,10 +45,10 @@ def create_all(connection: Connection) -> None:
     run_script(connection, ";\n".join(guards.statements()))
 
 
-def differences(engine: Engine) -> list[str]:
+def differences(database: Database) -> list[str]:
     """One line for each object that is missing, unexpected or different. Leaves nothing behind: it works in a transaction
     that is rolled back. Needs the right to create a schema."""
-    with engine.connect() as connection:
+    with database.engine.connect() as connection:
         schema = connection.execute(text("SELECT current_schema()")).scalar_one()
         found = describe(connection, schema)
         connection.exec_driver_sql(f"CREATE SCHEMA {_WANTED}")

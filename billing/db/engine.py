@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from psycopg import errors as pg
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import Session
 
 from billing.core.errors import Conflict, Invalid, Unavailable
+
+__all__ = ["Database", "Session", "raw_cursor", "run_script"]
 
 _KEEPALIVE: Final = {
     "keepalives": 1,
@@ -22,37 +24,43 @@ _KEEPALIVE: Final = {
 }
 
 
-def connect(url: str, *, pool_size: int = 5) -> Engine:
-    """An engine for a `postgresql://` URL. Nothing is opened yet. Raises Invalid for another kind of URL."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise Invalid("database.url is not a URL", remedy="write postgresql://user@host/name") from None
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise Invalid(f"database.url names {parsed.get_backend_name()}", remedy="Stablemeter needs postgresql://")
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_pre_ping=True,
-        connect_args={**_KEEPALIVE, "options": "-c timezone=UTC", "application_name": "stablemeter"},
-    )
+class Database:
+    """A PostgreSQL database. One a process; safe to share between threads."""
 
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        """Nothing is opened yet. Raises Invalid for a URL of another kind."""
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise Invalid("database.url is not a URL", remedy="write postgresql://user@host/name") from None
+        if parsed.get_backend_name() not in ("postgresql", "postgres"):
+            raise Invalid(f"database.url names {parsed.get_backend_name()}", remedy="Stablemeter needs postgresql://")
+        self.url = url
+        self.engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            connect_args={**_KEEPALIVE, "options": "-c timezone=UTC", "application_name": "stablemeter"},
+        )
 
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Session]:
-    """One transaction: committed at the end, rolled back by any error.
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back by any error.
 
-    Raises Unavailable when the database cannot be reached, Conflict when one of its constraints refuses the change.
-    """
-    session = Session(engine, expire_on_commit=False)
-    try:
-        with session.begin():
-            yield session
-    except (DBAPIError, PoolTimeout) as error:
-        raise _translated(error) from error
-    finally:
-        session.close()
+        Raises Unavailable when the database cannot be reached, Conflict when one of its constraints refuses the change.
+        """
+        session = Session(self.engine, expire_on_commit=False)
+        try:
+            with session.begin():
+                yield session
+        except (DBAPIError, PoolTimeout) as error:
+            raise _translated(error) from error
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        self.engine.dispose()
 
 
 def _translated(error: DBAPIError | PoolTimeout) -> Exception:

@@ -22,7 +22,7 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "usage": ("during", "superseded_at"),
     "observation": ("during", "superseded_at"),
     "reading": ("rereads", "read_at", "superseded_at"),
-    "exclusion": ("state", "superseded_at"),
+    "exclusion": ("during", "state", "superseded_at"),
     "price": ("superseded_at",),
     "invoice": ("status", "status_at"),
     "wallet_generation": ("next_index",),
@@ -30,7 +30,7 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "tenant_credit": ("final_at", "reversed_at"),
 }
 
-RUNS: Final = ("usage", "observation")
+RUNS: Final = ("usage", "observation", "exclusion")
 
 FUNCTIONS: Final = (
     """

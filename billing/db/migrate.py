@@ -6,7 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import text
+
+from billing.db.engine import Database
 
 _ADVISORY = 0x57AB1E
 
@@ -24,15 +26,15 @@ def newest() -> str:
     return head
 
 
-def current(engine: Engine) -> str | None:
+def current(database: Database) -> str | None:
     """The version that the database has; None when it is empty."""
-    with engine.connect() as connection:
+    with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade(database: Database) -> None:
     """Run what is missing, in one transaction. Two at once: the second waits and finds nothing to do."""
-    with engine.begin() as connection:
+    with database.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY})
         config = _config()
         config.attributes["connection"] = connection

@@ -6,18 +6,19 @@ A holder that was cut off and comes back finds another epoch in its next transac
 import zlib
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from billing.core.errors import Conflict, Unavailable
+from billing.db.engine import Database
 
 
 class Role:
     """A role that this process may hold."""
 
-    def __init__(self, engine: Engine, name: str, holder: str) -> None:
-        self._engine, self.name, self._holder = engine, name, holder
+    def __init__(self, database: Database, name: str, holder: str) -> None:
+        self._engine, self.name, self._holder = database.engine, name, holder
         self._connection: Connection | None = None
         self.epoch = 0
 

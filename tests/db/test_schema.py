@@ -4,34 +4,34 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from billing.core.errors import Conflict, Unavailable
 from billing.db import catalog, migrate
-from billing.db.engine import connect, transaction
+from billing.db.engine import Database
 from billing.db.roles import Role
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 
 
-def test_migrations_make_exactly_the_schema_that_the_code_declares(engine: Engine) -> None:
-    assert catalog.differences(engine) == []
-    assert migrate.current(engine) == migrate.newest()
+def test_migrations_make_exactly_the_schema_that_the_code_declares(database: Database) -> None:
+    assert catalog.differences(database) == []
+    assert migrate.current(database) == migrate.newest()
 
 
-def test_a_missing_guard_is_named(engine: Engine) -> None:
-    with engine.begin() as connection:
+def test_a_missing_guard_is_named(database: Database) -> None:
+    with database.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER append_only ON trail"))
         connection.execute(text("ALTER TABLE gpu ADD COLUMN colour text"))
-    assert catalog.differences(engine) == [
+    assert catalog.differences(database) == [
         "missing: trigger trail.append_only",
         "unexpected: column gpu.colour",
     ]
 
 
 def test_an_unreachable_database_is_unavailable_not_a_traceback() -> None:
-    engine = connect("postgresql://127.0.0.1:1/none")
-    with pytest.raises(Unavailable, match="cannot be reached"), transaction(engine) as session:
+    database = Database("postgresql://127.0.0.1:1/none")
+    with pytest.raises(Unavailable, match="cannot be reached"), database.transaction() as session:
         session.execute(text("SELECT 1"))
 
 
@@ -46,8 +46,8 @@ def usage(session: object, device: int, seat: str, during: str) -> None:
 
 
 @pytest.fixture
-def fleet(engine: Engine) -> Engine:
-    with transaction(engine) as session:
+def fleet(database: Database) -> Database:
+    with database.transaction() as session:
         session.execute(
             text(
                 "INSERT INTO tenant (slug, name, legal_name, country, email, attribution, tolerance_units, terms_days, created_at)"
@@ -58,37 +58,37 @@ def fleet(engine: Engine) -> Engine:
                 " VALUES (1, '', '', '[840,1680)', now(), now()), (1, '7', '1g.10gb', '[840,945)', now(), now());"
             )
         )
-    return engine
+    return database
 
 
 OCTOBER = "[2026-10-01T00:00Z,2026-11-01T00:00Z)"
 LATE_OCTOBER = "[2026-10-31T23:00Z,2026-11-02T00:00Z)"
 
 
-def test_one_gpu_one_moment_one_payer(fleet: Engine) -> None:
-    with transaction(fleet) as session:
+def test_one_gpu_one_moment_one_payer(fleet: Database) -> None:
+    with fleet.transaction() as session:
         usage(session, 1, "[840,1680)", OCTOBER)
-    with pytest.raises(Conflict, match="ex_usage_one_payer"), transaction(fleet) as session:
+    with pytest.raises(Conflict, match="ex_usage_one_payer"), fleet.transaction() as session:
         usage(session, 1, "[840,1680)", LATE_OCTOBER)
 
 
-def test_a_mig_instance_cannot_be_billed_beside_its_whole_gpu(fleet: Engine) -> None:
-    with transaction(fleet) as session:
+def test_a_mig_instance_cannot_be_billed_beside_its_whole_gpu(fleet: Database) -> None:
+    with fleet.transaction() as session:
         usage(session, 1, "[840,1680)", OCTOBER)
-    with pytest.raises(Conflict, match="ex_usage_one_payer"), transaction(fleet) as session:
+    with pytest.raises(Conflict, match="ex_usage_one_payer"), fleet.transaction() as session:
         usage(session, 2, "[840,945)", LATE_OCTOBER)
 
 
-def test_a_corrected_run_is_superseded_not_deleted(fleet: Engine) -> None:
-    with transaction(fleet) as session:
+def test_a_corrected_run_is_superseded_not_deleted(fleet: Database) -> None:
+    with fleet.transaction() as session:
         usage(session, 1, "[840,1680)", OCTOBER)
-    with pytest.raises(Conflict, match="never deleted"), transaction(fleet) as session:
+    with pytest.raises(Conflict, match="never deleted"), fleet.transaction() as session:
         session.execute(text("DELETE FROM usage"))
-    with pytest.raises(Conflict, match="frozen but for"), transaction(fleet) as session:
+    with pytest.raises(Conflict, match="frozen but for"), fleet.transaction() as session:
         session.execute(text("UPDATE usage SET tenant_id = 2"))
-    with pytest.raises(Conflict, match="only grows at its end"), transaction(fleet) as session:
+    with pytest.raises(Conflict, match="only grows at its end"), fleet.transaction() as session:
         session.execute(text("UPDATE usage SET during = tstzrange(lower(during), upper(during) - interval '1 s')"))
-    with transaction(fleet) as session:
+    with fleet.transaction() as session:
         session.execute(text("UPDATE usage SET superseded_at = now()"))
         usage(session, 1, "[840,1680)", LATE_OCTOBER)
 
@@ -96,16 +96,16 @@ def test_a_corrected_run_is_superseded_not_deleted(fleet: Engine) -> None:
 @pytest.mark.parametrize(
     "table", ["trail", "entry", "posting", "charge", "invoice_line", "invoice", "usage", "transfer"]
 )
-def test_history_cannot_be_truncated(engine: Engine, table: str) -> None:
-    with pytest.raises(Conflict, match="append only"), transaction(engine) as session:
+def test_history_cannot_be_truncated(database: Database, table: str) -> None:
+    with pytest.raises(Conflict, match="append only"), database.transaction() as session:
         session.execute(text(f"TRUNCATE {table} CASCADE"))
 
 
 @pytest.mark.parametrize(
     "postings", ["", "(1, 'a', 'USD', 5), (1, 'b', 'USD', -4)", "(1, 'a', 'USD', 5), (1, 'b', '1:USDC', -5)"]
 )
-def test_an_entry_that_does_not_balance_per_asset_cannot_be_committed(engine: Engine, postings: str) -> None:
-    with pytest.raises(Conflict, match=r"no postings|does not balance"), transaction(engine) as session:
+def test_an_entry_that_does_not_balance_per_asset_cannot_be_committed(database: Database, postings: str) -> None:
+    with pytest.raises(Conflict, match=r"no postings|does not balance"), database.transaction() as session:
         session.execute(
             text(
                 "INSERT INTO entry (kind, booked_on, happened_at, memo, created_at) VALUES ('x', now(), now(), '', now())"
@@ -115,20 +115,20 @@ def test_an_entry_that_does_not_balance_per_asset_cannot_be_committed(engine: En
             session.execute(text(f"INSERT INTO posting (entry_id, account, asset, units) VALUES {postings}"))
 
 
-def test_a_role_has_one_holder_and_an_old_holder_is_fenced(engine: Engine, database_url: str) -> None:
-    other = connect(database_url)
-    first, second = Role(engine, "collector", "a"), Role(other, "collector", "b")
+def test_a_role_has_one_holder_and_an_old_holder_is_fenced(database: Database, database_url: str) -> None:
+    other = Database(database_url)
+    first, second = Role(database, "collector", "a"), Role(other, "collector", "b")
     assert first.acquire(NOW) and first.acquire(NOW) and not second.acquire(NOW)
-    with transaction(engine) as session:
+    with database.transaction() as session:
         first.check(session)
     _cut_off(database_url)
     assert second.acquire(NOW)
-    with transaction(other) as session:
+    with other.transaction() as session:
         second.check(session)
-    with pytest.raises(Conflict, match="taken over"), transaction(engine) as session:
+    with pytest.raises(Conflict, match="taken over"), database.transaction() as session:
         first.check(session)
     second.release()
-    other.dispose()
+    other.close()
 
 
 def _cut_off(database_url: str) -> None:

@@ -1,0 +1,156 @@
+"""Physical GPUs, devices, seats. 840 slots divide evenly by 1 to 8, so every share and every MIG slice is a whole number."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from billing.core.period import Seconds
+
+SLOTS: Final = 840
+SLICES: Final = 8
+"""Memory slices of a MIG-capable GPU."""
+
+Seat = tuple[int, int]
+
+_PROFILE = re.compile(r"(\d)g\.(\d+)gb(?:\+.*)?")
+_COMPUTE_TO_MEMORY: Final = {1: 1, 2: 2, 3: 4, 4: 4, 7: 8}
+_MEMORY_GB: Final = (
+    (re.compile(r"A100.*40\s?GB"), 40),
+    (re.compile(r"A30\b"), 24),
+    (re.compile(r"H100 NVL"), 94),
+    (re.compile(r"H100.*96\s?GB|GH200"), 96),
+    (re.compile(r"H200"), 141),
+    (re.compile(r"GB?200"), 180),
+    (re.compile(r"80\s?GB"), 80),
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DeviceKey:
+    """How an exporter names a device. Whole GPU: `gpu_i_id` and `profile` are empty. MIG: `uuid` is the parent's."""
+
+    uuid: str
+    gpu_i_id: str = ""
+    profile: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.gpu_i_id and not self.profile
+
+    @property
+    def whole(self) -> "DeviceKey":
+        return DeviceKey(self.uuid)
+
+    def __str__(self) -> str:
+        return self.uuid if self.is_whole else f"{self.uuid}/{self.gpu_i_id}:{self.profile}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A row of the inventory: a device, its seat, and the GPU that it is a part of."""
+
+    id: int
+    key: DeviceKey
+    gpu_id: int
+    seat: Seat
+    model: str
+    host: str
+    instance: str
+    source: str
+    in_service: Seconds
+
+
+@dataclass(slots=True)
+class Sighting:
+    """What one reading says about a GPU: where it is, and during which spans each of its devices was present."""
+
+    uuid: str
+    model: str
+    host: str
+    instance: str
+    devices: dict[DeviceKey, list[Seconds]] = field(default_factory=dict)
+
+    @property
+    def spans(self) -> list[Seconds]:
+        return [span for spans in self.devices.values() for span in spans]
+
+
+def gpu_seat(gpu_id: int) -> Seat:
+    """All slots of a GPU."""
+    return SLOTS * gpu_id, SLOTS * (gpu_id + 1)
+
+
+def slots(seat: Seat) -> int:
+    return seat[1] - seat[0]
+
+
+def overlaps(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    return a[0] < b[1] and b[0] < a[1]
+
+
+def slices(profile: str, model: str) -> int:
+    """Memory slices (of 8) that a MIG profile takes. By memory where the model's is known (a 1g profile may take one or
+    two), else by the number before `g`. An unknown profile takes the whole GPU: it is never sold twice."""
+    match = _PROFILE.fullmatch(profile)
+    if match is None:
+        return SLICES
+    compute, memory = int(match.group(1)), int(match.group(2))
+    total = next((gb for pattern, gb in _MEMORY_GB if pattern.search(model)), None)
+    if total is None:
+        return _COMPUTE_TO_MEMORY.get(compute, SLICES)
+    return min(SLICES, max(1, (2 * SLICES * memory + total) // (2 * total)))
+
+
+def free_seat(gpu_id: int, size: int, taken: Iterable[Seat]) -> Seat | None:
+    """The first free place for `size` memory slices, aligned to its size; None when the GPU is full."""
+    start, width = SLOTS * gpu_id, SLOTS // SLICES
+    blocked = list(taken)
+    for at in range(0, SLICES - size + 1, size):
+        seat = (start + at * width, start + (at + size) * width)
+        if not any(overlaps(seat, other) for other in blocked):
+            return seat
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Seating:
+    """Where the MIG instances of one reading sit: known devices to use, seats for new ones, and what did not fit."""
+
+    known: dict[DeviceKey, Device]
+    new: dict[DeviceKey, Seat]
+    unseated: list[DeviceKey]
+
+
+def seat_instances(gpu_id: int, sighting: Sighting, devices: Sequence[Device]) -> Seating:
+    """Give every MIG instance of a sighting a seat that no other instance holds at the same time.
+
+    A device that is known under the same key keeps its seat. Larger instances are seated first, so that alignment
+    wastes nothing.
+    """
+    seating = Seating({}, {}, [])
+    held: list[tuple[Seat, list[Seconds]]] = []
+
+    def taken(spans: list[Seconds]) -> list[Seat]:
+        return [seat for seat, others in held if any(overlaps(a, b) for a in spans for b in others)]
+
+    def is_known(key: DeviceKey) -> bool:
+        return any(device.key == key for device in devices)
+
+    instances = [(key, spans) for key, spans in sighting.devices.items() if not key.is_whole]
+    instances.sort(key=lambda one: (not is_known(one[0]), -slices(one[0].profile, sighting.model), one[0]))
+    for key, spans in instances:
+        blocked = taken(spans)
+        seat: Seat | None
+        for device in reversed(devices):
+            if device.key == key and not any(overlaps(device.seat, other) for other in blocked):
+                seating.known[key], seat = device, device.seat
+                break
+        else:
+            seat = free_seat(gpu_id, slices(key.profile, sighting.model), blocked)
+            if seat is None:
+                seating.unseated.append(key)
+                continue
+            seating.new[key] = seat
+        held.append((seat, spans))
+    return seating

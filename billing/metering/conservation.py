@@ -1,0 +1,136 @@
+"""Conservation: every in-service second of every slot of every GPU is in exactly one category, and nothing is left over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from typing import TypeVar
+
+from billing.core.period import Seconds, clip
+from billing.fleet.gpu import SLOTS, Device, slots
+from billing.metering.coverage import Segment, State
+from billing.metering.usage import Claimed, Excluded, Held, Labels, Payer, attribute
+
+T = TypeVar("T")
+
+
+class Category(StrEnum):
+    """Where a slot-second went. `unread`: its window was never read; it must be empty once windows are."""
+
+    BILLED = "billed"
+    EXCLUDED = "excluded"
+    DISPUTED = "disputed"
+    IDLE = "idle"
+    UNATTRIBUTED = "unattributed"
+    MISSING = "missing"
+    BLIND = "blind"
+    UNREAD = "unread"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What is stored about one GPU: its devices (the whole one first), and by device id what was seen and billed."""
+
+    devices: Sequence[Device]
+    observed: Mapping[int, Sequence[Segment]]
+    usage: Mapping[int, Sequence[tuple[int, int, Payer]]]
+    leases: Sequence[Held]
+    exclusions: Sequence[tuple[int, int, Excluded]]
+
+
+@dataclass(slots=True)
+class Account:
+    """Slot-seconds of one GPU by category; 840 slot-seconds are one GPU-second."""
+
+    uuid: str
+    host: str
+    whole: int
+    slot_seconds: dict[Category, int] = field(default_factory=dict)
+
+    def add(self, category: Category, amount: int) -> None:
+        self.slot_seconds[category] = self.slot_seconds.get(category, 0) + amount
+
+    @property
+    def difference(self) -> int:
+        """What the categories miss of the whole, or count twice (then negative). Anything but zero is a finding."""
+        return self.whole - sum(self.slot_seconds.values())
+
+
+def account(ledger: Ledger, span: Seconds, labels: Labels) -> Account:
+    """Sort a GPU's in-service time within `span` into categories.
+
+    The categories are counted from stored rows one by one; nothing is computed as the rest, but slots of a partitioned
+    GPU that no instance uses, which are idle.
+    """
+    whole = ledger.devices[0]
+    served = clip(whole.in_service, span)
+    result = Account(whole.key.uuid, whole.host, 0)
+    if served is None:
+        return result
+    result.whole = (served[1] - served[0]) * SLOTS
+    claims = {
+        device.id: attribute(ledger.observed.get(device.id, ()), labels, whole.source) for device in ledger.devices
+    }
+    edges = {served[0], served[1]}
+    for rows in (*ledger.observed.values(), *ledger.usage.values(), *claims.values(), ledger.exclusions):
+        edges.update(edge for start, end, _ in rows for edge in (start, end))
+    edges.update(edge for held in ledger.leases for edge in held.span)
+    for start, end in pairwise(sorted(edge for edge in edges if served[0] <= edge <= served[1])):
+        for category, amount in _slice(ledger, claims, start):
+            result.add(category, amount * (end - start))
+    return result
+
+
+def _slice(
+    ledger: Ledger, claims: Mapping[int, Sequence[tuple[int, int, Claimed]]], at: int
+) -> list[tuple[Category, int]]:
+    """(category, slots) at one moment."""
+    parts: list[tuple[Category, int]] = []
+    billed = {device.id for device in ledger.devices if _at(ledger.usage.get(device.id, ()), at)}
+    parts += [(Category.BILLED, slots(device.seat)) for device in ledger.devices if device.id in billed]
+    if any(held.span[0] <= at < held.span[1] for held in ledger.leases):
+        if any(row[0] <= at < row[1] and row[2].state == "accepted" for row in ledger.exclusions):
+            parts.append((Category.EXCLUDED, SLOTS))
+        return parts
+    present = 0
+    for device in ledger.devices:
+        segment = _at(ledger.observed.get(device.id, ()), at)
+        if segment is None:
+            continue
+        if segment[2].state is State.PRESENT:
+            present += slots(device.seat)
+            claim = _at(claims[device.id], at)
+            if device.id in billed:
+                continue
+            if claim is None:
+                parts.append((Category.IDLE, slots(device.seat)))
+            elif claim[2].disputed:
+                parts.append((Category.DISPUTED, slots(device.seat)))
+            elif claim[2].tenant_id is None:
+                parts.append((Category.UNATTRIBUTED, slots(device.seat)))
+        elif _between_same_payer(ledger.usage.get(device.id, ()), segment):
+            return [*parts, (Category.EXCLUDED, SLOTS)]
+        else:
+            return [*parts, (Category(segment[2].state), SLOTS)]
+    if not present:
+        return parts or [(Category.UNREAD, SLOTS)]
+    return [*parts, (Category.IDLE, SLOTS - present)] if present < SLOTS else parts
+
+
+def _at(rows: Sequence[tuple[int, int, T]], at: int) -> tuple[int, int, T] | None:
+    return next((row for row in rows if row[0] <= at < row[1]), None)
+
+
+def _between_same_payer(usage: Sequence[tuple[int, int, Payer]], gap: Segment) -> bool:
+    """A gap with the same observed payer on both sides is claimed time that is not billed: excluded, not lost."""
+    before = next((payer for _, end, payer in usage if end == gap[0] and payer.basis == "observed"), None)
+    return before is not None and any(start == gap[1] and payer == before for start, _, payer in usage)
+
+
+def totals(accounts: Sequence[Account]) -> dict[Category, int]:
+    """Slot-seconds of a fleet by category."""
+    found = dict.fromkeys(Category, 0)
+    for one in accounts:
+        for category, amount in one.slot_seconds.items():
+            found[category] += amount
+    return found

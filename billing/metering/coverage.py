@@ -1,0 +1,133 @@
+"""The window rule: from samples to spans, exactly once.
+
+A sample at t covers (previous, t] when t - previous <= max_gap; otherwise it covers one nominal interval, and the rest is
+a gap. `previous` is the device's previous sample under any label. Edges snap to whole seconds once, the same for both
+neighbours, so that windows tile: what one window leaves out the next one takes in.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billing.core.period import Seconds, clip, merge, subtract
+from billing.fleet.gpu import Device, DeviceKey, Sighting, overlaps
+from billing.metering.reading import Cadence, Reading, Run
+
+
+class State(StrEnum):
+    """Three states, never mixed up: there (perhaps idle), gone while the exporter answers, or nobody could see."""
+
+    PRESENT = "present"
+    MISSING = "missing"
+    BLIND = "blind"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is said about a device during a span. `labels` are sorted; none means idle, two mean a dispute."""
+
+    state: State
+    labels: tuple[str, ...] = ()
+    reason: str = ""
+
+
+IDLE = Seen(State.PRESENT)
+GONE = Seen(State.MISSING, reason="the exporter answered without this device")
+UNSEEN = Seen(State.BLIND, reason="no answer from the exporter")
+
+Segment = tuple[int, int, Seen]
+
+
+def covered(runs: Sequence[Run], cadence: Cadence) -> list[tuple[int, int, tuple[str, ...]]]:
+    """(start, end, labels) in whole seconds that each run covers. Runs are in order."""
+    spans = []
+    previous: int | None = None
+    for run in runs:
+        near = previous is not None and run.first_ms - previous <= cadence.max_gap_ms
+        start = previous if near and previous is not None else run.first_ms - cadence.interval_ms
+        spans.append((start // 1000, run.last_ms // 1000, run.labels))
+        previous = run.last_ms
+    return [span for span in spans if span[0] < span[1]]
+
+
+def present(runs: Sequence[Run], window: Seconds, cadence: Cadence) -> list[Segment]:
+    """The window's spans in which a device was there, cut where its labels change."""
+    spans = ((clip((start, end), window), labels) for start, end, labels in covered(runs, cadence))
+    return join((*span, Seen(State.PRESENT, labels)) for span, labels in spans if span is not None)
+
+
+def join(segments: Iterable[Segment]) -> list[Segment]:
+    """Merge neighbours that say the same. Segments come in order and do not overlap."""
+    joined: list[Segment] = []
+    for start, end, seen in segments:
+        if joined and joined[-1][1] == start and joined[-1][2] == seen:
+            joined[-1] = (joined[-1][0], end, seen)
+        else:
+            joined.append((start, end, seen))
+    return joined
+
+
+def cut(segments: Sequence[Segment], holes: Sequence[Seconds]) -> list[Segment]:
+    """The segments without what the holes cover."""
+    return [(start, end, seen) for s, e, seen in segments for start, end in subtract([(s, e)], holes)]
+
+
+def presence(reading: Reading, cadence: Cadence) -> dict[DeviceKey, list[Segment]]:
+    """When each device of a reading was present, within its window."""
+    found = {key: present(seen.runs, reading.window, cadence) for key, seen in reading.devices.items()}
+    return {key: segments for key, segments in found.items() if segments}
+
+
+def sightings(reading: Reading, found: Mapping[DeviceKey, list[Segment]]) -> list[Sighting]:
+    """What the inventory wants to know of a reading, one sighting a GPU."""
+    by_uuid: dict[str, Sighting] = {}
+    for key, segments in found.items():
+        seen = reading.devices[key]
+        sighting = by_uuid.setdefault(key.uuid, Sighting(key.uuid, seen.model, seen.host, seen.instance))
+        sighting.devices[key] = [(start, end) for start, end, _ in segments]
+    return list(by_uuid.values())
+
+
+def observe(
+    found: Mapping[DeviceKey, list[Segment]],
+    devices: Sequence[Device],
+    answering: Mapping[str, list[Seconds]],
+    window: Seconds,
+) -> dict[int, list[Segment]]:
+    """What is said about every device of one GPU, by device id, over its in-service part of the window: nothing left out.
+
+    While an instance is present the whole GPU is not; of two devices on the same slots the one that came first keeps
+    them. Time in which no device was present is missing or blind, and is recorded on the whole device.
+    `devices` are those of one GPU, the whole one first.
+    """
+    whole = devices[0]
+    served = clip(whole.in_service, window)
+    if served is None:
+        return {}
+    observed: dict[int, list[Segment]] = {}
+    taken: list[tuple[tuple[int, int], list[Seconds]]] = []
+    latest = {device.key: device for device in devices}
+    order = sorted(
+        (d for d in latest.values() if d.key in found), key=lambda d: (d.key.is_whole, found[d.key][0][0], d.id)
+    )
+    for device in order:
+        holes = [span for seat, spans in taken if overlaps(seat, device.seat) for span in spans]
+        segments = cut([(s, e, seen) for s, e, seen in found[device.key] if clip((s, e), served)], holes)
+        if segments:
+            taken.append((device.seat, [(s, e) for s, e, _ in segments]))
+            observed[device.id] = segments
+    nobody = subtract([served], [span for _, spans in taken for span in spans])
+    gone = subtract(nobody, subtract([served], answering.get(whole.instance, [])))
+    unseen = subtract(nobody, gone)
+    rest: list[Segment] = [(s, e, GONE) for s, e in gone] + [(s, e, UNSEEN) for s, e in unseen]
+    if rest:
+        observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
+    return observed
+
+
+def answering(reading: Reading, cadence: Cadence) -> dict[str, list[Seconds]]:
+    """When each exporter answered, as merged spans."""
+    return {
+        instance: merge((start, end) for start, end, _ in covered(runs, cadence))
+        for instance, runs in reading.answering.items()
+    }

@@ -1,0 +1,181 @@
+"""Rows of sources and readings: what was read, what is due, what was found."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.core.period import Seconds, Span
+from billing.db.tables.metering import ReadingRow, SourceRow
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The outcome of reading one window. Seconds are GPU-seconds."""
+
+    window: Seconds
+    digest: str
+    status: str
+    reason: str
+    samples: int
+    present_seconds: int
+    missing_seconds: int
+    blind_seconds: int
+
+
+def source(session: Session, name: str, kind: str, since: datetime) -> SourceRow:
+    """The source's row; made at first sight, with windows due from `since` on."""
+    row = session.exec(select(SourceRow).where(SourceRow.name == name)).first()
+    if row is None:
+        row = SourceRow(name=name, type=kind, since=since)
+        session.add(row)
+        session.flush()
+    elif since < row.since:
+        row.since = since
+        session.add(row)
+    return row
+
+
+def note_failure(session: Session, source_id: int, failure: str, now: datetime) -> None:
+    """Remember since when and why a source cannot be read; an empty `failure` says that it can."""
+    row = session.get_one(SourceRow, source_id)
+    if failure and row.failed_at is None:
+        row.failed_at = now
+    if not failure:
+        row.failed_at = None
+    row.failure = failure
+    session.add(row)
+
+
+def read_windows(session: Session, source_id: int, within: Span) -> dict[Seconds, ReadingRow]:
+    """The current readings whose windows touch a span."""
+    rows = session.exec(
+        select(ReadingRow).where(
+            ReadingRow.source_id == source_id,
+            col(ReadingRow.superseded_at).is_(None),
+            col(ReadingRow.during).op("&&")(within),
+        )
+    )
+    return {row.during.seconds: row for row in rows}
+
+
+def digests(session: Session, source_id: int, windows: Iterable[Seconds]) -> dict[Seconds, str]:
+    """The digests of current readings, by window."""
+    wanted = list(windows)
+    span = Span.from_seconds((min(start for start, _ in wanted), max(end for _, end in wanted)))
+    return {window: row.digest for window, row in read_windows(session, source_id, span).items()}
+
+
+def save(session: Session, source_id: int, reads: Iterable[Read], now: datetime) -> None:
+    """Store readings. An unchanged digest only counts the re-read; another one supersedes the reading before."""
+    for read in reads:
+        span = Span.from_seconds(read.window)
+        row = session.exec(
+            select(ReadingRow).where(
+                ReadingRow.source_id == source_id,
+                ReadingRow.during == span,
+                col(ReadingRow.superseded_at).is_(None),
+            )
+        ).first()
+        rereads = 0
+        if row is not None:
+            rereads = row.rereads + 1
+            if row.digest == read.digest:
+                row.rereads, row.read_at = rereads, now
+                session.add(row)
+                continue
+            row.superseded_at = now
+            session.add(row)
+            session.flush()
+        session.add(
+            ReadingRow(
+                source_id=source_id,
+                during=span,
+                digest=read.digest,
+                status=read.status,
+                reason=read.reason,
+                samples=read.samples,
+                present_seconds=read.present_seconds,
+                missing_seconds=read.missing_seconds,
+                blind_seconds=read.blind_seconds,
+                rereads=rereads,
+                read_at=now,
+            )
+        )
+    session.flush()
+
+
+def forget(session: Session, source_id: int, span: Seconds, now: datetime) -> None:
+    """Windows that touch `span` are due again: the inventory learnt that a GPU was in service by then."""
+    session.execute(
+        text(
+            "UPDATE reading SET superseded_at = :now WHERE source_id = :source AND superseded_at IS NULL"
+            " AND during && tstzrange(to_timestamp(:start), to_timestamp(:end))"
+        ),
+        {"now": now, "source": source_id, "start": span[0], "end": span[1]},
+    )
+
+
+def unread(session: Session, source_id: int, span: Seconds) -> list[Seconds]:
+    """The parts of a span that no current reading covers."""
+    rows = session.execute(
+        text(
+            "WITH whole AS (SELECT tstzmultirange(tstzrange(to_timestamp(:start), to_timestamp(:end))) AS r),"
+            " done AS (SELECT coalesce(range_agg(during), '{}'::tstzmultirange) AS r FROM reading"
+            "   WHERE source_id = :source AND superseded_at IS NULL"
+            "   AND during && tstzrange(to_timestamp(:start), to_timestamp(:end)))"
+            " SELECT extract(epoch FROM lower(gap))::bigint, extract(epoch FROM upper(gap))::bigint"
+            " FROM whole, done, unnest(whole.r - done.r) AS gap"
+        ),
+        {"source": source_id, "start": span[0], "end": span[1]},
+    )
+    return [(start, end) for start, end in rows]
+
+
+def due_rereads(session: Session, source_id: int, now: datetime, offsets: Iterable[int], limit: int) -> list[Seconds]:
+    """Windows whose next re-read is due: the n-th one `offsets[n]` seconds after the window's end."""
+    rows = session.execute(
+        text(
+            "SELECT extract(epoch FROM lower(during))::bigint, extract(epoch FROM upper(during))::bigint FROM reading"
+            " WHERE source_id = :source AND superseded_at IS NULL AND rereads < cardinality(CAST(:offsets AS bigint[]))"
+            " AND upper(during) + make_interval(secs => (CAST(:offsets AS bigint[]))[rereads + 1]) <= :now"
+            " AND upper(during) > :now - interval '8 days' ORDER BY during LIMIT :limit"
+        ),
+        {"source": source_id, "offsets": list(offsets), "now": now, "limit": limit},
+    )
+    return [(start, end) for start, end in rows]
+
+
+def status(session: Session, now: datetime) -> list[dict[str, Any]]:
+    """One row a source: how far it was read, how well, since when it fails."""
+    rows = session.execute(
+        text(
+            "SELECT s.name, s.type, s.since, s.failed_at, s.failure, max(upper(r.during)) AS read_until,"
+            " count(r.id) AS windows, count(r.id) FILTER (WHERE r.status <> 'complete') AS incomplete_windows,"
+            " coalesce(sum(r.samples), 0)::bigint AS samples,"
+            " coalesce(sum(r.present_seconds), 0)::bigint AS present_seconds,"
+            " coalesce(sum(r.missing_seconds), 0)::bigint AS missing_seconds,"
+            " coalesce(sum(r.blind_seconds), 0)::bigint AS blind_seconds"
+            " FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL"
+            " AND upper(r.during) > :now - interval '31 days' GROUP BY s.id ORDER BY s.name"
+        ),
+        {"now": now},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def gaps(session: Session, since: datetime, limit: int) -> list[dict[str, Any]]:
+    """The windows that were not seen completely, newest first, with the reason."""
+    rows = session.execute(
+        text(
+            "SELECT s.name AS source, lower(r.during) AS start, upper(r.during) AS end, r.status, r.reason,"
+            " r.missing_seconds, r.blind_seconds FROM reading r JOIN source s ON s.id = r.source_id"
+            " WHERE r.superseded_at IS NULL AND r.status <> 'complete' AND upper(r.during) > :since"
+            " ORDER BY r.during DESC LIMIT :limit"
+        ),
+        {"since": since, "limit": limit},
+    )
+    return [dict(row._mapping) for row in rows]

@@ -1,0 +1,47 @@
+"""API keys: 32 random bytes for the caller, a digest for us."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+PREFIX: Final = "smk"
+
+
+class KeyRole(StrEnum):
+    """What the bearer may do: run the fleet, run the money, see one tenant, or see everything and change nothing."""
+
+    OPERATOR = "operator"
+    FINANCE = "finance"
+    TENANT = "tenant"
+    AUDITOR = "auditor"
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Who is calling. `tenant` is set for tenant keys only."""
+
+    name: str
+    role: KeyRole
+    tenant: str = ""
+    tenant_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """`plain` is shown once and never stored."""
+
+    plain: str
+    prefix: str
+    digest: str
+
+
+def new_key() -> NewKey:
+    prefix = secrets.token_hex(4)
+    plain = f"{PREFIX}_{prefix}_{secrets.token_urlsafe(32)}"
+    return NewKey(plain, prefix, digest_of(plain))
+
+
+def digest_of(plain: str) -> str:
+    return hashlib.sha256(plain.encode()).hexdigest()

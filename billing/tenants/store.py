@@ -1,0 +1,162 @@
+"""Rows of tenants, claims and API keys."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from billing.core.errors import Conflict, Invalid, NotFound
+from billing.core.period import FOREVER, Span
+from billing.db.tables.tenants import ApiKeyRow, ClaimRow, TenantRow
+from billing.tenants.keys import Bearer, KeyRole, NewKey
+from billing.tenants.tenant import Attribution, Claim, Tenant
+
+
+def add(session: Session, tenant: Tenant, now: datetime) -> Tenant:
+    """Raises Conflict when the slug is taken, NotFound when the reseller is unknown."""
+    if session.exec(select(TenantRow.id).where(TenantRow.slug == tenant.slug)).first() is not None:
+        raise Conflict(f"tenant {tenant.slug} exists already")
+    reseller = by_slug(session, tenant.reseller) if tenant.reseller else None
+    if reseller is not None and reseller.reseller:
+        raise Invalid(f"{reseller.slug} buys through a reseller itself", remedy="resellers are one level deep")
+    row = TenantRow(
+        slug=tenant.slug,
+        name=tenant.name,
+        legal_name=tenant.legal_name,
+        country=tenant.country,
+        email=tenant.email,
+        attribution=tenant.attribution,
+        reseller_id=reseller.id if reseller else None,
+        tolerance_units=tenant.tolerance_units,
+        terms_days=tenant.terms_days,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return by_slug(session, tenant.slug)
+
+
+def by_slug(session: Session, slug: str) -> Tenant:
+    """Raises NotFound."""
+    row = session.exec(select(TenantRow).where(TenantRow.slug == slug)).first()
+    if row is None:
+        raise NotFound(f"there is no tenant {slug}", remedy="see: stablemeter tenant list")
+    return _tenant(row, _slugs(session))
+
+
+def listed(session: Session) -> list[Tenant]:
+    """All tenants, by slug."""
+    slugs = _slugs(session)
+    return [_tenant(row, slugs) for row in session.exec(select(TenantRow).order_by(TenantRow.slug))]
+
+
+def by_id(session: Session) -> dict[int, Tenant]:
+    return {tenant.id: tenant for tenant in listed(session)}
+
+
+def _slugs(session: Session) -> dict[int, str]:
+    return {
+        row_id: slug
+        for row_id, slug in session.exec(select(col(TenantRow.id), col(TenantRow.slug)))
+        if row_id is not None
+    }
+
+
+def _tenant(row: TenantRow, slugs: dict[int, str]) -> Tenant:
+    assert row.id is not None
+    return Tenant(
+        slug=row.slug,
+        name=row.name,
+        attribution=Attribution(row.attribution),
+        legal_name=row.legal_name,
+        country=row.country,
+        email=row.email,
+        reseller=slugs[row.reseller_id] if row.reseller_id is not None else "",
+        tolerance_units=row.tolerance_units,
+        terms_days=row.terms_days,
+        id=row.id,
+    )
+
+
+def claim(session: Session, tenant: Tenant, *, source: str, label: str, since: datetime) -> None:
+    """From `since` on the label means this tenant. Raises Conflict when it means another one already."""
+    if not label or len(label) > 253:
+        raise Invalid("a label is 1 to 253 characters")
+    taken = session.exec(
+        select(ClaimRow).where(ClaimRow.label == label, ClaimRow.source == source, col(ClaimRow.during).contains(since))
+    ).first()
+    if taken is not None:
+        raise Conflict(
+            f"label {label} means another tenant already"
+            if taken.tenant_id != tenant.id
+            else f"label {label} is set already"
+        )
+    session.add(ClaimRow(tenant_id=tenant.id, source=source, label=label, during=Span(since, FOREVER)))
+    session.flush()
+
+
+def claims(session: Session) -> list[Claim]:
+    return [Claim(r.tenant_id, r.source, r.label, r.during.seconds) for r in session.exec(select(ClaimRow))]
+
+
+def labels_of(session: Session, tenant_id: int) -> list[str]:
+    rows = session.exec(select(ClaimRow).where(ClaimRow.tenant_id == tenant_id).order_by(ClaimRow.label))
+    return [f"{row.source}:{row.label}" if row.source else row.label for row in rows]
+
+
+def underived_claims(session: Session) -> list[Span]:
+    """The spans of claims that usage does not reflect yet."""
+    return list(session.exec(select(col(ClaimRow.during)).where(col(ClaimRow.derived_at).is_(None))))
+
+
+def mark_claims_derived(session: Session, now: datetime) -> None:
+    for row in session.exec(select(ClaimRow).where(col(ClaimRow.derived_at).is_(None))):
+        row.derived_at = now
+        session.add(row)
+
+
+def add_key(session: Session, key: NewKey, *, name: str, role: KeyRole, tenant_id: int | None, now: datetime) -> None:
+    if (role is KeyRole.TENANT) != (tenant_id is not None):
+        raise Invalid("a tenant key needs a tenant, and only a tenant key has one")
+    session.add(
+        ApiKeyRow(name=name, prefix=key.prefix, digest=key.digest, role=role, tenant_id=tenant_id, created_at=now)
+    )
+
+
+def revoke_key(session: Session, prefix: str, now: datetime) -> None:
+    """Raises NotFound. Revoking twice changes nothing."""
+    row = session.exec(select(ApiKeyRow).where(ApiKeyRow.prefix == prefix)).first()
+    if row is None:
+        raise NotFound(f"there is no API key {prefix}")
+    if row.revoked_at is None:
+        row.revoked_at = now
+        session.add(row)
+
+
+def bearer(session: Session, digest: str, now: datetime) -> Bearer | None:
+    """Who holds the key with this digest; None when nobody does or it was revoked. Notes the hour of its last use."""
+    row = session.exec(select(ApiKeyRow).where(ApiKeyRow.digest == digest, col(ApiKeyRow.revoked_at).is_(None))).first()
+    if row is None:
+        return None
+    if row.last_used_at is None or (now - row.last_used_at).total_seconds() > 3600:
+        row.last_used_at = now
+        session.add(row)
+    slug = _slugs(session)[row.tenant_id] if row.tenant_id is not None else ""
+    return Bearer(row.name, KeyRole(row.role), slug, row.tenant_id)
+
+
+def keys(session: Session) -> list[dict[str, Any]]:
+    """What may be shown of all keys: never the digest."""
+    slugs = _slugs(session)
+    return [
+        {
+            "prefix": row.prefix,
+            "name": row.name,
+            "role": row.role,
+            "tenant": slugs[row.tenant_id] if row.tenant_id is not None else None,
+            "created_at": row.created_at,
+            "last_used_at": row.last_used_at,
+            "revoked_at": row.revoked_at,
+        }
+        for row in session.exec(select(ApiKeyRow).order_by(col(ApiKeyRow.id)))
+    ]

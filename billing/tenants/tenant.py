@@ -1,0 +1,62 @@
+"""A tenant and the labels that mean it."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billing.core.errors import Invalid
+from billing.core.period import Seconds
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+
+class Attribution(StrEnum):
+    """How a tenant's GPU time is found: by its leases, or by its label on the device."""
+
+    LEASE = "lease"
+    OBSERVED = "observed"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Somebody who is billed. `slug` is its name in commands, documents and URLs; `reseller` pays in its place."""
+
+    slug: str
+    name: str
+    attribution: Attribution
+    legal_name: str = ""
+    country: str = ""
+    email: str = ""
+    reseller: str = ""
+    tolerance_units: int = 1
+    terms_days: int = 14
+    id: int = 0
+
+    def __post_init__(self) -> None:
+        if _SLUG.fullmatch(self.slug) is None:
+            raise Invalid(f"tenant {self.slug!r} is not a name", remedy="use a-z, 0-9 and -, at most 40 characters")
+        if not 0 < len(self.name) <= 200 or not self.name.isprintable():
+            raise Invalid(f"tenant {self.slug} needs a printable display name of 1 to 200 characters")
+        if self.country and not (len(self.country) == 2 and self.country.isalpha() and self.country.isupper()):
+            raise Invalid(f"tenant {self.slug}: country {self.country!r} is not a two-letter code", remedy="like AU")
+        if self.email and _EMAIL.fullmatch(self.email) is None:
+            raise Invalid(f"tenant {self.slug}: {self.email!r} is not an e-mail address")
+        if self.tolerance_units < 0 or not 0 <= self.terms_days <= 3650:
+            raise Invalid(f"tenant {self.slug}: tolerance and payment terms cannot be negative or absurd")
+        if self.reseller == self.slug:
+            raise Invalid(f"tenant {self.slug} cannot be its own reseller")
+
+    @property
+    def bills_labels(self) -> bool:
+        return self.attribution is Attribution.OBSERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """During `span`, `label` in `source` (empty: in every source) means the tenant."""
+
+    tenant_id: int
+    source: str
+    label: str
+    span: Seconds
