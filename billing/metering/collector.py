@@ -189,7 +189,7 @@ def _store(session: Session, terms: SourceTerms, source: Source, batch: Sequence
     found = [coverage.presence(reading, source.cadence) for reading in batch]
     for reading, presence in zip(batch, found, strict=True):
         new, grown = fleet.register(session, terms.name, coverage.sightings(reading, presence))
-        problems += new
+        problems += [*new, *reading.problems]
         for span in grown:
             readings.forget(session, terms.id, span, now)
     gpus = by_gpu(fleet.devices(session, source=terms.name))
@@ -234,8 +234,8 @@ def _summary(
         for start, end, one in segments
     ]
     status, reason = "complete", "; ".join(sorted(set(problems))[:5])
-    if not reading.devices and seen:
-        status, reason = "empty", "the source answered without a single device"
+    if seen and not seconds[State.PRESENT]:
+        status, reason = "empty", reason or "the source answered without a single device"
     elif seconds[State.BLIND] or seconds[State.MISSING]:
         status = "partial"
         reason = reason or f"{seconds[State.BLIND]} s blind, {seconds[State.MISSING]} s missing"

@@ -6,7 +6,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
-from billing.core.period import Seconds, clip
+from billing.core.period import Seconds, clip, merge
 from billing.fleet.gpu import SLOTS, Device, slots
 from billing.metering.coverage import Segment, State
 from billing.metering.usage import Claimed, Excluded, Held, Labels, Payer, attribute
@@ -71,18 +71,22 @@ def account(ledger: Ledger, span: Seconds, labels: Labels) -> Account:
     claims = {
         device.id: attribute(ledger.observed.get(device.id, ()), labels, whole.source) for device in ledger.devices
     }
+    gaps = _claimed_gaps(ledger)
     edges = {served[0], served[1]}
     for rows in (*ledger.observed.values(), *ledger.usage.values(), *claims.values(), ledger.exclusions):
         edges.update(edge for start, end, _ in rows for edge in (start, end))
     edges.update(edge for held in ledger.leases for edge in held.span)
     for start, end in pairwise(sorted(edge for edge in edges if served[0] <= edge <= served[1])):
-        for category, amount in _slice(ledger, claims, start):
+        for category, amount in _slice(ledger, claims, gaps, start):
             result.add(category, amount * (end - start))
     return result
 
 
 def _slice(
-    ledger: Ledger, claims: Mapping[int, Sequence[tuple[int, int, Claimed]]], at: int
+    ledger: Ledger,
+    claims: Mapping[int, Sequence[tuple[int, int, Claimed]]],
+    gaps: Sequence[Seconds],
+    at: int,
 ) -> list[tuple[Category, int]]:
     """(category, slots) at one moment."""
     parts: list[tuple[Category, int]] = []
@@ -108,7 +112,7 @@ def _slice(
                 parts.append((Category.DISPUTED, slots(device.seat)))
             elif claim[2].tenant_id is None:
                 parts.append((Category.UNATTRIBUTED, slots(device.seat)))
-        elif _between_same_payer(ledger.usage.get(device.id, ()), segment):
+        elif any(start <= at < end for start, end in gaps):
             return [*parts, (Category.EXCLUDED, SLOTS)]
         else:
             return [*parts, (Category(segment[2].state), SLOTS)]
@@ -121,10 +125,14 @@ def _at(rows: Sequence[tuple[int, int, T]], at: int) -> tuple[int, int, T] | Non
     return next((row for row in rows if row[0] <= at < row[1]), None)
 
 
-def _between_same_payer(usage: Sequence[tuple[int, int, Payer]], gap: Segment) -> bool:
-    """A gap with the same observed payer on both sides is claimed time that is not billed: excluded, not lost."""
-    before = next((payer for _, end, payer in usage if end == gap[0] and payer.basis == "observed"), None)
-    return before is not None and any(start == gap[1] and payer == before for start, _, payer in usage)
+def _claimed_gaps(ledger: Ledger) -> list[Seconds]:
+    """Gaps with the same observed payer on both sides: claimed time that is not billed, so excluded and not lost."""
+    whole = ledger.devices[0]
+    usage = [row for row in ledger.usage.get(whole.id, ()) if row[2].basis == "observed"]
+    before = {end: payer for _, end, payer in usage}
+    after = {start: payer for start, _, payer in usage}
+    nobody = merge((s, e) for s, e, seen in ledger.observed.get(whole.id, ()) if seen.state is not State.PRESENT)
+    return [(s, e) for s, e in nobody if s in before and before[s] == after.get(e)]
 
 
 def totals(accounts: Sequence[Account]) -> dict[Category, int]:

@@ -51,6 +51,8 @@ class Reading:
     devices: dict[DeviceKey, DeviceRuns] = field(default_factory=dict)
     answering: dict[str, list[Run]] = field(default_factory=dict)
     samples: int = 0
+    problems: set[str] = field(default_factory=set)
+    """What could not be understood, one line each: kept with the reading, never billed."""
 
 
 class Source(Protocol):

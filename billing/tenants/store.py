@@ -83,7 +83,9 @@ def claim(session: Session, tenant: Tenant, *, source: str, label: str, since: d
     if not label or len(label) > 253:
         raise Invalid("a label is 1 to 253 characters")
     taken = session.exec(
-        select(ClaimRow).where(ClaimRow.label == label, ClaimRow.source == source, col(ClaimRow.during).contains(since))
+        select(ClaimRow).where(
+            ClaimRow.label == label, ClaimRow.source == source, col(ClaimRow.during).op("&&")(Span(since, FOREVER))
+        )
     ).first()
     if taken is not None:
         raise Conflict(

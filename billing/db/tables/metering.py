@@ -64,7 +64,7 @@ class ScrapeRunRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "scrape_run"
     __table_args__ = (
-        Index("ix_scrape_run_window", "source_id", "last_ms", "first_ms"),
+        Index("ix_scrape_run_window", "source_id", "first_ms"),
         UniqueConstraint("source_id", "instance", "uuid", "gpu_i_id", "profile", "labels", "first_ms"),
     )
 

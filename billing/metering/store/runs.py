@@ -17,7 +17,7 @@ from billing.metering.usage import Excluded, Payer
 V = TypeVar("V")
 
 _TIMES = "extract(epoch FROM lower(during))::bigint, extract(epoch FROM upper(during))::bigint"
-_TOUCHES = """superseded_at IS NULL AND during && tstzrange(to_timestamp(%(start)s), to_timestamp(%(end)s), '[]')"""
+_TOUCHES = "superseded_at IS NULL AND during && tstzrange(to_timestamp(%(start)s - 1), to_timestamp(%(end)s + 1))"
 
 Runs = dict[int, list[Row[V]]]
 """Current rows by device (or GPU) id."""
@@ -32,6 +32,20 @@ def observations(session: Session, source_id: int, window: Seconds) -> Runs[Seen
         window,
         lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
         source_id,
+    )
+
+
+def home_observations(session: Session, window: Seconds) -> Runs[Seen]:
+    """What every GPU's home source saw near a window."""
+    return _load(
+        session,
+        f"SELECT device_id, o.id, {_TIMES}, state, labels, reason FROM observation o"
+        " JOIN device d ON d.id = o.device_id JOIN gpu g ON g.id = d.gpu_id"
+        " JOIN source s ON s.id = o.source_id AND s.name = g.source"
+        f" WHERE %(key)s AND {_TOUCHES} ORDER BY device_id, during",
+        window,
+        lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
+        True,
     )
 
 

@@ -338,7 +338,7 @@ CREATE TABLE scrape_run (
   CONSTRAINT fk_scrape_run_source_id FOREIGN KEY(source_id) REFERENCES source (id)
 );
 
-CREATE INDEX ix_scrape_run_window ON scrape_run (source_id, last_ms, first_ms);
+CREATE INDEX ix_scrape_run_window ON scrape_run (source_id, first_ms);
 
 CREATE TABLE tenant_claim (
   id BIGSERIAL NOT NULL,
