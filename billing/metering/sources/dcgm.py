@@ -90,6 +90,9 @@ class DcgmSource:
         self._closed: list[ScrapeRun] = []
         self._parsed: dict[tuple[str, bytes], Sample | None] = {}
 
+    def close(self) -> None:
+        self._client.close()
+
     @property
     def name(self) -> str:
         return self._settings.name

@@ -45,6 +45,9 @@ class PrometheusSource:
         )
         self._jobs: set[str] = set()
 
+    def close(self) -> None:
+        self._client.close()
+
     @property
     def name(self) -> str:
         return self._settings.name

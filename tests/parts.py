@@ -1,0 +1,116 @@
+"""Real parts that tests start on loopback and stop again: Prometheus, anvil, small HTTP servers."""
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def program(name: str) -> str:
+    """The path of a program that the tests need. A missing part fails; it never skips."""
+    found = shutil.which(name)
+    assert found, f"{name} is needed for this test: make setup-dev"
+    return found
+
+
+def wait_for(ready: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if ready():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{what} was not ready in {seconds} s")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def prometheus(folder: Path, openmetrics: str) -> Iterator[str]:
+    """A Prometheus whose blocks were backfilled from OpenMetrics text; yields its URL."""
+    folder.mkdir(parents=True)
+    (folder / "samples.om").write_text(openmetrics)
+    subprocess.run(
+        [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", "-q", "samples.om", "data"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    (folder / "prometheus.yml").write_text("global: {}\n")
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            program("prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            "--storage.tsdb.retention.time=100y",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{url}/-/ready"), "Prometheus")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+Answer = Callable[[str, bytes], tuple[int, bytes]]
+"""(path, body) -> (status, body)."""
+
+
+@contextmanager
+def http_server(answer: Answer, *, claimed_length: int | None = None) -> Iterator[str]:
+    """A small HTTP server that answers as it is told; `claimed_length` makes it promise more bytes than it sends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._reply(b"")
+
+        def do_POST(self) -> None:
+            self._reply(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+        def _reply(self, body: bytes) -> None:
+            status, content = answer(self.path, body)
+            self.send_response(status)
+            self.send_header("Content-Length", str(claimed_length or len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+            if claimed_length:
+                self.close_connection = True
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
