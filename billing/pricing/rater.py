@@ -1,0 +1,70 @@
+"""Applies price books, and rates the usage of a period."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from billing.core.clock import Clock
+from billing.core.errors import Conflict
+from billing.core.money import Asset
+from billing.core.period import Span
+from billing.db.engine import Database, Session
+from billing.pricing import store
+from billing.pricing.pricebook import parse
+from billing.pricing.rating import RatedLine, rate
+from billing.pricing.store import LineEvidence, PriceChange
+from billing.trail.store import Deed, record
+
+ClosedUntil = Callable[[Session], datetime | None]
+"""Until when time is closed: what was invoiced is not priced again. Invoicing knows; bootstrap wires it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A period's lines with what stands behind each."""
+
+    currency: Asset
+    lines: list[tuple[RatedLine, LineEvidence]]
+    titles: dict[str, str]
+
+
+class Rater:
+    def __init__(self, database: Database, clock: Clock, closed_until: ClosedUntil) -> None:
+        self._database, self._clock, self._closed_until = database, clock, closed_until
+
+    def check(self, content: str) -> list[PriceChange]:
+        """What applying a book would change. Raises Invalid for a malformed book, Conflict for closed time."""
+        book = parse(content)
+        with self._database.transaction() as session:
+            return store.plan(session, book, self._closed_until(session))
+
+    def apply(self, content: str, *, actor: str) -> list[PriceChange]:
+        """Make a book's prices the ones in force. All of it, or nothing."""
+        book, now = parse(content), self._clock.now()
+        with self._database.transaction() as session:
+            changes = store.plan(session, book, self._closed_until(session))
+            store.apply(session, book, content, changes, actor, now)
+            details = {"changes": len(changes), "skus": len(book.sku)}
+            record(session, Deed(now, actor, "price.apply", "price book", details=details))
+        return changes
+
+    def prices(self) -> list[dict[str, Any]]:
+        with self._database.transaction() as session:
+            return store.prices(session)
+
+
+def rated(session: Session, period: Span, tenant_ids: Sequence[int] | None = None) -> Rated:
+    """Rate what some tenants (or all) used in a period and was not charged yet.
+
+    Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
+    """
+    missing = store.unpriced(session, period)
+    if missing:
+        raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
+    currency = store.currency(session)
+    quantities = store.quantities(session, period, tenant_ids)
+    consumers = sorted({quantity.tenant_id for quantity in quantities})
+    lines = rate(quantities, store.charged(session, period, consumers), currency)
+    behind = store.evidence(session, period, tenant_ids)
+    return Rated(currency, [(line, behind[line.key]) for line in lines], store.titles(session))
