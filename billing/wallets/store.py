@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from billing.core.onchain import Address, Hash32
@@ -136,3 +137,8 @@ def addresses(session: Session, after_id: int = 0) -> tuple[list[PaymentAddress]
 
 def _address(row: PaymentAddressRow) -> PaymentAddress:
     return PaymentAddress(Address(row.address), row.kind, row.generation_id, row.invoice_id, row.salt, row.hd_index)
+
+
+def count(session: Session) -> int:
+    """How many addresses there are."""
+    return session.exec(select(func.count()).select_from(PaymentAddressRow)).one()

@@ -22,6 +22,9 @@ class ChainStateRow(SQLModel, table=True):
     cursor_mined_at: datetime = Field(sa_type=UtcTime)
     final_number: int = Field(sa_type=BigInteger)
     stopped: str = ""
+    rewind_to: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+    """Blocks mined from this time on are to be read again: addresses were restored that nobody watched."""
+
     updated_at: datetime = Field(sa_type=UtcTime)
 
 

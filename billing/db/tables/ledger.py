@@ -25,7 +25,7 @@ class EntryRow(SQLModel, table=True):
             "invoice_id",
             "kind",
             unique=True,
-            postgresql_where=text("transfer_id is null and kind in ('issue', 'void', 'credit')"),
+            postgresql_where=text("transfer_id is null and kind in ('issue', 'credit')"),
         ),
         Index(
             "uq_entry_reversed_once",

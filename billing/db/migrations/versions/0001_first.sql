@@ -16,6 +16,7 @@ CREATE TABLE chain_state (
   cursor_mined_at TIMESTAMP WITH TIME ZONE NOT NULL,
   final_number BIGINT NOT NULL,
   stopped VARCHAR NOT NULL,
+  rewind_to TIMESTAMP WITH TIME ZONE,
   updated_at TIMESTAMP WITH TIME ZONE NOT NULL,
   CONSTRAINT pk_chain_state PRIMARY KEY (chain_id)
 );
@@ -452,7 +453,7 @@ CREATE TABLE entry (
 
 CREATE INDEX ix_entry_invoice_id ON entry (invoice_id);
 
-CREATE UNIQUE INDEX uq_entry_once_per_invoice ON entry (invoice_id, kind) WHERE transfer_id is null and kind in ('issue', 'void', 'credit');
+CREATE UNIQUE INDEX uq_entry_once_per_invoice ON entry (invoice_id, kind) WHERE transfer_id is null and kind in ('issue', 'credit');
 
 CREATE UNIQUE INDEX uq_entry_once_per_transfer ON entry (transfer_id, incarnation, kind) WHERE transfer_id is not null;
 

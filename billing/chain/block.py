@@ -1,0 +1,81 @@
+"""Blocks and raw logs, as decoded from JSON-RPC. Whatever does not look like one is Untrusted."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from billing.core.errors import Untrusted
+from billing.core.onchain import Address, Hash32
+from billing.core.period import at_second
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    number: int
+    hash: Hash32
+    parent_hash: Hash32
+    mined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One Transfer log of a token, with its block. `units` is in the token's smallest unit."""
+
+    block_number: int
+    block_hash: Hash32
+    log_index: int
+    tx_hash: Hash32
+    token: Address
+    sender: Address
+    receiver: Address
+    units: int
+
+
+def quantity(text: Any) -> int:
+    """A JSON-RPC quantity: 0x and hex digits."""
+    if not isinstance(text, str) or not text.startswith("0x") or len(text) > 66:
+        raise Untrusted(f"{str(text)[:80]!r} is no quantity")
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise Untrusted(f"{text[:80]!r} is no quantity") from None
+
+
+def hash32(text: Any) -> Hash32:
+    if not isinstance(text, str) or len(text) != 66 or not text.startswith("0x"):
+        raise Untrusted(f"{str(text)[:80]!r} is no hash")
+    return Hash32(text.lower())
+
+
+def block(raw: Any) -> Block:
+    """Decode a header. Raises Untrusted."""
+    if not isinstance(raw, dict):
+        raise Untrusted("a block is no object")
+    seconds = quantity(raw.get("timestamp"))
+    if seconds > 1 << 37:
+        raise Untrusted("a block's time is absurd")
+    return Block(
+        quantity(raw.get("number")), hash32(raw.get("hash")), hash32(raw.get("parentHash")), at_second(seconds)
+    )
+
+
+def log(raw: dict[str, Any]) -> Log:
+    """Decode a Transfer log with plain slicing. Raises Untrusted when it is none."""
+    topics, data = raw.get("topics"), raw.get("data")
+    if not isinstance(topics, list) or len(topics) != 3 or not isinstance(data, str) or len(data) != 66:
+        raise Untrusted("a log is no ERC-20 Transfer")
+    if raw.get("removed") is True:
+        raise Untrusted("a log is marked as removed")
+    token = raw.get("address")
+    if not isinstance(token, str) or len(token) != 42:
+        raise Untrusted("a log names no token")
+    return Log(
+        quantity(raw.get("blockNumber")),
+        hash32(raw.get("blockHash")),
+        quantity(raw.get("logIndex")),
+        hash32(raw.get("transactionHash")),
+        Address(token.lower()),
+        Address("0x" + hash32(topics[1])[26:]),
+        Address("0x" + hash32(topics[2])[26:]),
+        quantity(data),
+    )

@@ -1,0 +1,43 @@
+"""What the watcher needs of a node. `rpc` implements it over HTTP; tests may implement it in memory."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from billing.chain.block import Block
+from billing.core.errors import Unavailable
+from billing.core.onchain import Address, Hash32
+
+
+class RangeTooLarge(Unavailable):
+    """The node finds the request too large: ask for less."""
+
+
+class Node(Protocol):
+    """One endpoint. Every method raises Unavailable (try another) or Untrusted (an answer that cannot be right)."""
+
+    @property
+    def url(self) -> str:
+        """For people: without credentials."""
+        ...
+
+    def chain_id(self) -> int: ...
+
+    def block(self, which: int | str) -> Block | None:
+        """A header by number or tag; None when the node does not know it."""
+        ...
+
+    def logs(
+        self, tokens: Sequence[Address], *, span: tuple[int, int] | None = None, block_hash: Hash32 | None = None,
+        topics: Sequence[Any] = (),
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Raw Transfer logs of some tokens, of a span of blocks (both ends included) or of one block.
+
+        Raises RangeTooLarge when the node wants a smaller span.
+        """
+        ...
+
+    def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
+        """`eth_call`. Raises Conflict when the call reverts."""
+        ...
+
+    def code(self, address: Address) -> bytes: ...

@@ -1,0 +1,59 @@
+"""The endpoints of one chain: who is asked first, and who is left alone for a while."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from billing.chain.node import Node
+from billing.core.clock import Clock
+from billing.core.errors import Unavailable, Untrusted
+
+T = TypeVar("T")
+
+PAUSE_MAX: Final = timedelta(minutes=2)
+
+
+@dataclass(slots=True)
+class Endpoint:
+    node: Node
+    failures: int = 0
+    rests_until: datetime | None = None
+    last_error: str = ""
+
+
+class Pool:
+    """Asks endpoints in configured order; one that failed rests, twice as long each time."""
+
+    def __init__(self, nodes: Sequence[Node], clock: Clock) -> None:
+        assert nodes
+        self._endpoints, self._clock = [Endpoint(node) for node in nodes], clock
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        return list(self._endpoints)
+
+    def ask(self, what: Callable[[Node], T]) -> T:
+        """The first good answer. Raises the last error when no endpoint has one."""
+        error: Unavailable | Untrusted | None = None
+        for endpoint in self._in_order():
+            try:
+                answer = what(endpoint.node)
+            except (Unavailable, Untrusted) as failed:
+                error = failed
+                endpoint.failures += 1
+                endpoint.last_error = str(failed)
+                pause = min(timedelta(seconds=2**endpoint.failures), PAUSE_MAX)
+                endpoint.rests_until = self._clock.now() + pause
+            else:
+                endpoint.failures, endpoint.rests_until, endpoint.last_error = 0, None, ""
+                return answer
+        assert error is not None
+        raise error
+
+    def _in_order(self) -> list[Endpoint]:
+        """Rested ones first; when all rest, the one that rests least is asked all the same."""
+        now = self._clock.now()
+        rested = [one for one in self._endpoints if one.rests_until is None or one.rests_until <= now]
+        resting = [one for one in self._endpoints if one not in rested]
+        return rested or sorted(resting, key=lambda one: one.rests_until or now)[:1]

@@ -1,0 +1,119 @@
+"""Reads blocks and logs from one node, and believes nothing that does not fit together."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from billing.chain.block import Block, Log, log, quantity
+from billing.chain.node import Node
+from billing.chain.tokens import Token
+from billing.core.errors import Unavailable, Untrusted
+from billing.core.onchain import Address, Hash32
+
+FILTER_MAX: Final = 200
+"""Up to so many watched addresses the node filters a range of blocks; beyond it sends all transfers of the tokens."""
+
+
+@dataclass(slots=True)
+class Read:
+    """What a stretch of the chain held: its last block, every block that must be remembered, and watched transfers.
+
+    `zero` counts transfers of nothing: anybody can forge them, so they are counted and left out.
+    """
+
+    end: Block
+    blocks: list[Block] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    seen: int = 0
+    zero: int = 0
+
+
+class Reader:
+    def __init__(self, node: Node, tokens: Sequence[Token], watched: Collection[Address]) -> None:
+        """`watched` must answer `in` quickly; it holds lowercase addresses."""
+        self._node, self._watched = node, watched
+        self._tokens = [token.address for token in tokens]
+
+    def one(self, number: int, parent: Hash32) -> Read | None:
+        """The next block, by hash. None when it does not build on `parent`: the chain was reorganised."""
+        block = _known(self._node.block(number), number)
+        if block.parent_hash != parent:
+            return None
+        read = Read(block, [block])
+        if self._tokens:
+            self._take(read, self._node.logs(self._tokens, block_hash=block.hash), {number: block.hash})
+        return read
+
+    def span(self, first: int, last: int, parent: Hash32) -> Read | None:
+        """A range far behind the head. None when it does not build on `parent`.
+
+        The last block must be the same before and after the logs were read, and every block with a watched transfer
+        must be the one that the log names.
+        """
+        start, end = _known(self._node.block(first), first), _known(self._node.block(last), last)
+        if start.parent_hash != parent:
+            return None
+        read = Read(end)
+        if self._tokens:
+            raw = self._range_logs(first, last)
+            numbers = {quantity(one.get("blockNumber")) for one in raw if self._concerns(one)}
+            blocks = {number: _known(self._node.block(number), number) for number in numbers if number != last}
+            blocks[last] = _known(self._node.block(last), last)
+            if blocks[last].hash != end.hash:
+                raise Unavailable("the chain was reorganised while a range of it was read")
+            self._take(read, raw, {number: block.hash for number, block in blocks.items()}, (first, last))
+            read.blocks = sorted(blocks.values(), key=lambda block: block.number)
+        else:
+            read.blocks = [end]
+        return read
+
+    def _range_logs(self, first: int, last: int) -> list[dict[str, Any]]:
+        if len(self._watched) > FILTER_MAX:
+            return self._node.logs(self._tokens, span=(first, last))
+        padded = ["0x" + "0" * 24 + address[2:] for address in self._watched]
+        if not padded:
+            return []
+        out = self._node.logs(self._tokens, span=(first, last), topics=[padded])
+        into = self._node.logs(self._tokens, span=(first, last), topics=[None, padded])
+        both = {(str(one.get("blockHash")), str(one.get("logIndex"))): one for one in (*out, *into)}
+        return list(both.values())
+
+    def _concerns(self, raw: dict[str, Any]) -> bool:
+        """Is a watched address in it? Plain slicing: most logs are somebody else's."""
+        topics = raw.get("topics")
+        if not isinstance(topics, list) or len(topics) != 3:
+            return False
+        watched = self._watched
+        return ("0x" + topics[2][26:]) in watched or ("0x" + topics[1][26:]) in watched
+
+    def _take(
+        self, read: Read, raw: Sequence[dict[str, Any]], hashes: dict[int, Hash32], span: tuple[int, int] | None = None
+    ) -> None:
+        """Keep the watched logs, after checking that each is of a block that was proven and that none comes twice."""
+        places: set[tuple[int, int]] = set()
+        read.seen += len(raw)
+        for one in raw:
+            if span is None and one.get("blockHash") not in hashes.values():
+                raise Untrusted("the node answered with logs of another block")
+            if not self._concerns(one):
+                continue
+            found = log(one)
+            if found.token not in self._tokens:
+                raise Untrusted("the node answered with logs of another token")
+            if hashes.get(found.block_number) != found.block_hash:
+                raise Untrusted(f"a log names another block {found.block_number} than the node knows")
+            place = (found.block_number, found.log_index)
+            if place in places:
+                raise Untrusted(f"block {found.block_number} has the log {found.log_index} twice")
+            places.add(place)
+            if found.units == 0:
+                read.zero += 1
+                continue
+            read.logs.append(found)
+        read.logs.sort(key=lambda one: (one.block_number, one.log_index))
+
+
+def _known(block: Block | None, number: int) -> Block:
+    if block is None:
+        raise Unavailable(f"the node does not know block {number} yet")
+    return block

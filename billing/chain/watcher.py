@@ -1,0 +1,257 @@
+"""Follows one chain: reads blocks after the cursor, notices reorganisations, and says how sure each transfer is.
+
+Each stretch is one transaction: transfers, blocks and the cursor together, so a crash repeats a stretch and never skips
+one. An endpoint is not believed before it has shown that it knows our last block.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+from billing.chain import store
+from billing.chain.block import Block
+from billing.chain.lifecycle import TRANSFER, ChainEvent, ChainState
+from billing.chain.node import Node, RangeTooLarge
+from billing.chain.policy import Finality
+from billing.chain.pool import Pool
+from billing.chain.reader import Read, Reader
+from billing.chain.store import Cursor
+from billing.chain.tokens import Token
+from billing.core.clock import Clock
+from billing.core.errors import Conflict, Unavailable
+from billing.core.onchain import Address
+from billing.db.engine import Database, Session
+
+NEAR: Final = 16
+"""Blocks this close to the head are read one by one, by hash."""
+SPAN_MAX: Final = 2_000
+
+
+class Watched(Protocol):
+    """The addresses that matter, kept up to date. Wallets implement it."""
+
+    def refresh(self, session: Session) -> bool:
+        """Take in what was added. True when there was something new."""
+        ...
+
+    @property
+    def addresses(self) -> Collection[Address]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain as configured. `start` is the first block to read (left out: from now on)."""
+
+    chain_id: int
+    name: str
+    tokens: tuple[Token, ...]
+    finality: Finality
+    start: int | None = None
+    reorg_blocks_max: int = 512
+    block_seconds: int = 2
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a tick did. `behind` is how many blocks are left to read."""
+
+    blocks: int = 0
+    logs: int = 0
+    transfers: int = 0
+    zero_value: int = 0
+    reorgs: int = 0
+    orphaned: int = 0
+    moved: int = 0
+    behind: int = 0
+
+
+class Watcher:
+    def __init__(
+        self, database: Database, clock: Clock, chain: Chain, pool: Pool, watched: Watched,
+        fence: Callable[[Session], None],
+    ) -> None:  # fmt: skip
+        """`fence` is called in every writing transaction and raises when this process may not watch any more."""
+        self._database, self._clock, self.chain = database, clock, chain
+        self.pool, self._watched, self._fence = pool, watched, fence
+        self._span = 64
+
+    def tick(self, blocks_max: int = 5_000) -> Progress:
+        """Read up to so many blocks. Raises Unavailable or Untrusted when no endpoint has good answers, Conflict when
+        the chain waits for a person."""
+        return self.pool.ask(lambda node: self._follow(node, blocks_max))
+
+    def sync(self, progress: Callable[[Progress], None] | None = None) -> Progress:
+        """Read until the head is reached."""
+        total = Progress()
+        while True:
+            one = self.tick()
+            for name in ("blocks", "logs", "transfers", "zero_value", "reorgs", "orphaned", "moved"):
+                setattr(total, name, getattr(total, name) + getattr(one, name))
+            total.behind = one.behind
+            if progress is not None:
+                progress(total)
+            if one.behind == 0 or not (one.blocks or one.reorgs):
+                return total
+
+    def _follow(self, node: Node, blocks_max: int) -> Progress:
+        done = Progress()
+        head = _block(node, "latest")
+        cursor = self._start(node, head)
+        if not self._on_our_chain(node, cursor, head):
+            cursor = self._reorganise(node, cursor, done)
+        while done.blocks < blocks_max and cursor.number < head.number:
+            read = self._read(node, cursor, head, blocks_max - done.blocks)
+            if read is None:
+                cursor = self._reorganise(node, cursor, done)
+                continue
+            saved = self._save(cursor, read, done)
+            if saved is not None:
+                cursor = saved
+        self._settle(node, cursor, done)
+        done.behind = max(0, head.number - cursor.number)
+        return done
+
+    def _start(self, node: Node, head: Block) -> Cursor:
+        """The cursor, after the node proved to be on our chain or to have left it."""
+        with self._database.transaction() as session:
+            self._watched.refresh(session)
+            cursor = store.cursor(session, self.chain.chain_id)
+        if cursor is None:
+            first = head.number if self.chain.start is None else self.chain.start - 1
+            before = _block(node, max(0, first))
+            with self._database.transaction() as session:
+                self._fence(session)
+                return store.begin(session, self.chain.chain_id, self.chain.name, before, self._clock.now())
+        if cursor.stopped:
+            raise Conflict(
+                f"chain {self.chain.name} is stopped: {cursor.stopped}", remedy="see: stablemeter chain status"
+            )
+        if cursor.rewind_to is not None:
+            return self._rewind(node, cursor, cursor.rewind_to)
+        return cursor
+
+    def _on_our_chain(self, node: Node, cursor: Cursor, head: Block) -> bool:
+        """False after a reorganisation. Raises Unavailable when the node is merely behind us."""
+        if cursor.number <= head.number:
+            return _block(node, cursor.number).hash == cursor.hash
+        with self._database.transaction() as session:
+            below = store.blocks_down(session, cursor.chain_id, head.number)
+        if below and self._has(node, below[0]):
+            raise Unavailable(f"{node.url} is {cursor.number - head.number} blocks behind what was read already")
+        return False
+
+    def _read(self, node: Node, cursor: Cursor, head: Block, blocks_max: int) -> Read | None:
+        """The next stretch; None when the chain no longer builds on our cursor."""
+        reader = Reader(node, self.chain.tokens, self._watched.addresses)
+        while True:
+            far = head.number - NEAR - cursor.number
+            if far < 2:
+                return reader.one(cursor.number + 1, cursor.hash)
+            length = min(self._span, far, blocks_max)
+            try:
+                read = reader.span(cursor.number + 1, cursor.number + length, cursor.hash)
+            except RangeTooLarge:
+                if length == 1:
+                    raise
+                self._span = max(1, length // 2)
+                continue
+            self._span = min(SPAN_MAX, self._span * 2)
+            return read
+
+    def _save(self, cursor: Cursor, read: Read, done: Progress) -> Cursor | None:
+        """Store a stretch and move the cursor. None when an address was given out since the stretch was read: whoever
+        was shown it may have paid in these blocks, so they are read again with it."""
+        now = self._clock.now()
+        mined = {block.number: block.mined_at for block in read.blocks}
+        with self._database.transaction() as session:
+            self._fence(session)
+            if self._watched.refresh(session):
+                return None
+            done.transfers += store.add_transfers(session, cursor.chain_id, read.logs, mined, now)
+            store.add_blocks(session, cursor.chain_id, read.blocks)
+            store.advance(session, cursor, read.end, now)
+            found = store.cursor(session, cursor.chain_id)
+        assert found is not None
+        done.blocks += read.end.number - cursor.number
+        done.logs += read.seen
+        done.zero_value += read.zero
+        return found
+
+    def _reorganise(self, node: Node, cursor: Cursor, done: Progress) -> Cursor:
+        """Walk back to the newest block that the chain still has, and take back what was seen above it."""
+        now = self._clock.now()
+        done.reorgs += 1
+        with self._database.transaction() as session:
+            remembered = store.blocks_down(session, cursor.chain_id, cursor.number)
+        ancestor = next((b for b in remembered if self._has(node, b)), None)
+        if ancestor is None:
+            self._stop(
+                cursor, f"the chain was reorganised below block {remembered[-1].number}, the oldest remembered", now
+            )
+        assert ancestor is not None
+        with self._database.transaction() as session:
+            self._fence(session)
+            try:
+                done.orphaned += store.orphan_above(session, cursor.chain_id, ancestor.number, now)
+            except Conflict as error:
+                why = str(error)
+            else:
+                store.forget_blocks(session, cursor.chain_id, above=ancestor.number)
+                store.advance(session, cursor, ancestor, now)
+                found = store.cursor(session, cursor.chain_id)
+                assert found is not None
+                return found
+        self._stop(cursor, why, now)
+        raise AssertionError("unreachable")
+
+    def _has(self, node: Node, block: Block) -> bool:
+        found = node.block(block.number)
+        return found is not None and found.hash == block.hash
+
+    def _stop(self, cursor: Cursor, why: str, now: datetime) -> None:
+        with self._database.transaction() as session:
+            self._fence(session)
+            store.stop(session, cursor.chain_id, why, now)
+        raise Conflict(f"chain {self.chain.name} is stopped: {why}", remedy="see: stablemeter chain status")
+
+    def _rewind(self, node: Node, cursor: Cursor, to: datetime) -> Cursor:
+        """Find the last block mined before a time by halving, and go on from there."""
+        low, high = max(0, cursor.start - 1), cursor.number
+        while low < high:
+            middle = (low + high + 1) // 2
+            if _block(node, middle).mined_at < to:
+                low = middle
+            else:
+                high = middle - 1
+        with self._database.transaction() as session:
+            self._fence(session)
+            store.rewind(session, cursor.chain_id, _block(node, low), self._clock.now())
+            found = store.cursor(session, cursor.chain_id)
+        assert found is not None
+        return found
+
+    def _settle(self, node: Node, cursor: Cursor, done: Progress) -> None:
+        """Move transfers on as blocks get old enough, or as the chain's own tags pass them."""
+        finality, now = self.chain.finality, self._clock.now()
+        tagged = {tag: found.number for tag in finality.tags if (found := node.block(tag)) is not None}
+        confirmed = finality.confirmed_up_to(cursor.number, tagged.get("safe"), tagged.get("finalized"))
+        final = finality.final_up_to(cursor.number, tagged.get("finalized"))
+        after_confirm = TRANSFER.next(ChainState.SEEN, ChainEvent.CONFIRM)
+        after_final = TRANSFER.next(after_confirm, ChainEvent.FINALISE)
+        with self._database.transaction() as session:
+            self._fence(session)
+            chain_id = cursor.chain_id
+            done.moved += store.move_up_to(
+                session, chain_id, ChainState.SEEN, after_confirm, max(confirmed, final), now
+            )
+            done.moved += store.move_up_to(session, chain_id, after_confirm, after_final, final, now)
+            store.set_final(session, chain_id, final)
+            store.forget_blocks(session, chain_id, below=min(final, cursor.number - self.chain.reorg_blocks_max))
+
+
+def _block(node: Node, which: int | str) -> Block:
+    found = node.block(which)
+    if found is None:
+        raise Unavailable(f"{node.url} does not know block {which}")
+    return found

@@ -1,0 +1,247 @@
+"""The document: canonical JSON (RFC 8785) whose Keccak-256 digest is the salt of the payment address.
+
+Money is text; the only numbers are integers below 2**53; hex is lowercase; there is one way to write a document.
+docs/document.md specifies it for those who write their own verifier.
+"""
+
+import json
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+import rfc8785
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from billing.core.errors import Invalid
+from billing.core.keccak import keccak256
+from billing.core.money import Asset, parse_units
+from billing.core.onchain import Hash32, to_hash
+
+INVOICE_TYPE: Final = "stablemeter/invoice@1"
+CREDIT_NOTE_TYPE: Final = "stablemeter/credit-note@1"
+DOCUMENT_BYTES_MAX: Final = 8 << 20
+INTEGER_MAX: Final = 2**53 - 1
+
+Text = Annotated[str, StringConstraints(max_length=500)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Amount = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9]\d{0,59})(\.\d{1,18})?$")]
+Rate = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,17})(\.\d{1,18})?$")]
+AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
+HashText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
+Whole = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Party(_Part):
+    """Who bills, or who is billed. `id` is the tenant's name in this system; an issuer has none."""
+
+    id: Text = ""
+    name: Name
+    address: Text = ""
+    tax_id: Text = ""
+
+
+class Period(_Part):
+    start: Time
+    end: Time
+
+
+class Currency(_Part):
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+    exponent: Annotated[int, Field(ge=0, le=4)]
+
+    @property
+    def asset(self) -> Asset:
+        return Asset(self.code, self.exponent)
+
+
+class Excluded(_Part):
+    reason: Name
+    seconds: Whole
+
+
+class Line(_Part):
+    """`amount` is quantity times price, rounded once, half-even. `coverage` is the share of it that was also measured."""
+
+    tenant: Name
+    description: Name
+    sku: Name
+    period: Period
+    quantity_seconds: Annotated[int, Field(ge=-INTEGER_MAX, le=INTEGER_MAX)]
+    unit: Literal["device-hour"] = "device-hour"
+    unit_price: Rate
+    rounding: Literal["half-even"] = "half-even"
+    amount: Amount
+    coverage: Rate
+    excluded: list[Excluded]
+    usage_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Tax(_Part):
+    name: Name
+    rate: Rate
+    amount: Amount
+
+
+class AppliedCredit(_Part):
+    kind: Literal["promotional", "prepaid", "overpayment"]
+    reference: Text
+    amount: Amount
+
+
+class Replaced(_Part):
+    number: Name
+    digest: HashText
+
+
+class ForwarderTerms(_Part):
+    """From these and the document's digest the payment address follows."""
+
+    mode: Literal["forwarder"]
+    factory: AddressText
+    implementation: AddressText
+    treasury: AddressText
+    treasury_kind: Literal["contract", "eoa"]
+    flusher: AddressText
+
+
+class XpubTerms(_Part):
+    """The address commits to nothing: it is simply named."""
+
+    mode: Literal["xpub"]
+    address: AddressText
+
+
+class Par(_Part):
+    """One token is one unit of the currency."""
+
+    kind: Literal["par"] = "par"
+
+
+class Settlement(_Part):
+    chain_id: Whole
+    token: Name
+    token_address: AddressText
+    decimals: Annotated[int, Field(ge=0, le=36)]
+    rule: Par
+
+
+class InvoiceDocument(_Part):
+    type: Literal["stablemeter/invoice@1"]
+    issuer: Party
+    tenant: Party
+    number: Name
+    nonce: HashText
+    period: Period
+    currency: Currency
+    lines: list[Line]
+    subtotal: Amount
+    tax: list[Tax]
+    total: Amount
+    credits: list[AppliedCredit]
+    amount_due: Amount
+    issued_at: Time
+    due_at: Time
+    replaces: Replaced | None
+    wallet: ForwarderTerms | XpubTerms | None
+    settlement: list[Settlement]
+
+
+class CreditNoteDocument(_Part):
+    """Takes an invoice back. It has no address."""
+
+    type: Literal["stablemeter/credit-note@1"]
+    issuer: Party
+    tenant: Party
+    number: Name
+    nonce: HashText
+    invoice: Replaced
+    currency: Currency
+    total: Amount
+    reason: Name
+    issued_at: Time
+
+
+_MODELS: Final[dict[str, type[InvoiceDocument] | type[CreditNoteDocument]]] = {
+    INVOICE_TYPE: InvoiceDocument,
+    CREDIT_NOTE_TYPE: CreditNoteDocument,
+}
+
+
+def canonical(document: BaseModel) -> bytes:
+    """The document's one and only spelling."""
+    return rfc8785.dumps(document.model_dump(mode="json"))
+
+
+def digest(content: bytes) -> Hash32:
+    return to_hash(keccak256(content))
+
+
+def parse(content: bytes) -> InvoiceDocument | CreditNoteDocument:
+    """Read a document. Raises Invalid for what is not canonical, has a key twice, is of an unknown type, or does not
+    add up: two readers can never understand it differently."""
+    if len(content) > DOCUMENT_BYTES_MAX:
+        raise Invalid("the document is too large")
+    try:
+        raw = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise Invalid(f"the document is no JSON: {type(error).__name__}") from None
+    kind = raw.get("type") if isinstance(raw, dict) else None
+    model = _MODELS.get(str(kind))
+    if model is None:
+        raise Invalid("the document is of an unknown type", remedy="this version knows invoices and credit notes @1")
+    try:
+        document = model.model_validate(raw)
+    except ValidationError as error:
+        places = [".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors(include_input=False)]
+        raise Invalid(f"the document is malformed at {'; '.join(places[:3])}") from None
+    try:
+        same = canonical(document) == content
+    except (rfc8785.CanonicalizationError, UnicodeError):
+        same = False
+    if not same:
+        raise Invalid("the document's bytes are not canonical", remedy="use the file as it was served, unchanged")
+    if isinstance(document, InvoiceDocument):
+        _add_up(document)
+    return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = dict(pairs)
+    if len(keys) != len(pairs):
+        raise Invalid("the document has a key twice")
+    return keys
+
+
+def _no_float(text: str) -> Any:
+    raise Invalid(f"the document has the number {text[:20]}; only whole numbers are allowed")
+
+
+def _add_up(document: InvoiceDocument) -> None:
+    """Lines sum to the total, the total less credits is what is due, to the last unit."""
+    currency = document.currency.asset
+
+    def units(amount: str) -> int:
+        parsed = parse_units(amount, currency)
+        if parsed.text() != amount:
+            raise Invalid(f"the document writes {amount} where {parsed.text()} is the one spelling")
+        return parsed.units
+
+    subtotal = sum(units(line.amount) for line in document.lines)
+    total = subtotal + sum(units(tax.amount) for tax in document.tax)
+    due = total - sum(units(credit.amount) for credit in document.credits)
+    if (subtotal, total, due) != (units(document.subtotal), units(document.total), units(document.amount_due)):
+        raise Invalid("the document does not add up", remedy="do not pay it; ask the issuer")
+    if (due > 0) != (document.wallet is not None):
+        raise Invalid("the document must have a payment address exactly when something is due")
+
+
+def rate_text(rate: Decimal) -> str:
+    """A price without an exponent or trailing zeros: `2.5`."""
+    plain = format(rate.normalize(), "f")
+    return plain if "." not in plain else plain.rstrip("0").rstrip(".")

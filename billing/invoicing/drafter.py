@@ -1,0 +1,74 @@
+"""Drafts the invoices of a period: for a preview, or to be issued."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from billing.core.errors import Conflict, NotFound
+from billing.core.period import Span, at_second, rfc3339
+from billing.db.engine import Database, Session
+from billing.invoicing import store
+from billing.invoicing.draft import Draft, drafts, use_credit
+from billing.metering.store import readings
+from billing.pricing.rater import rated
+from billing.tenants import store as tenants
+from billing.tenants.tenant import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """`drafts` may be issued; `late` is usage of payers whose invoice for the period was issued before it was known."""
+
+    drafts: list[Draft]
+    late: list[Draft]
+
+
+class Drafter:
+    def __init__(self, database: Database, sources: Sequence[str]) -> None:
+        """`sources` are the configured ones: a period is complete once all of them were read to its end."""
+        self._database, self._sources = database, sources
+
+    def preview(self, period: Span, payer: str = "") -> Drafted:
+        """What would be invoiced for a period as things are now, complete or not. Writes nothing."""
+        with self._database.transaction() as session:
+            return self.draft(session, period, payer)
+
+    def draft(self, session: Session, period: Span, payer: str = "") -> Drafted:
+        """Drafts of all payers, or one. Raises Conflict for usage without a price, NotFound for an unknown payer."""
+        everybody = tenants.by_id(session)
+        who = self._consumers(list(everybody.values()), payer) if payer else None
+        found = rated(session, period, who)
+        standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
+        result = Drafted([], [])
+        for draft in drafts(found.lines, everybody, found.titles, period, found.currency):
+            if payer and draft.payer.slug != payer:
+                continue
+            if draft.payer.id in standing:
+                result.late.append(draft)
+                continue
+            held = store.credit_held(session, draft.payer.id, draft.currency.code)
+            result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
+        return result
+
+    def require_complete(self, session: Session, period: Span) -> None:
+        """Raises Conflict when a source has windows of the period that were not read: no sample is not zero."""
+        known = {row["name"]: row for row in readings.status(session, period.end)}
+        for name in self._sources:
+            row = known.get(name)
+            if row is None or row["since"] >= period.end:
+                continue
+            since = max(row["since"], period.start)
+            source_id = readings.source(session, name, row["type"], row["since"]).id
+            assert source_id is not None
+            unread = readings.unread(session, source_id, Span(since, period.end).seconds)
+            if unread:
+                first = rfc3339(at_second(min(start for start, _ in unread)))
+                raise Conflict(
+                    f"source {name} was not read from {first} on",
+                    remedy=f"stablemeter meter collect --from {first} --to ...",
+                )
+
+    @staticmethod
+    def _consumers(known: Sequence[Tenant], payer: str) -> list[int]:
+        if not any(tenant.slug == payer for tenant in known):
+            raise NotFound(f"there is no tenant {payer}", remedy="see: stablemeter tenant list")
+        return [tenant.id for tenant in known if payer in (tenant.slug, tenant.reseller)]

@@ -1,0 +1,62 @@
+"""An issued invoice, as others see it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from billing.core.money import Asset
+from billing.core.onchain import Address, Hash32
+from billing.core.period import Span
+from billing.invoicing.lifecycle import InvoiceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """Amounts are in the currency's smallest unit. `remaining` is what the ledger says is still owed."""
+
+    id: int
+    number: str
+    tenant: str
+    tenant_id: int
+    tenant_name: str
+    status: InvoiceStatus
+    currency: Asset
+    period: Span
+    total: int
+    credits: int
+    amount_due: int
+    remaining: int
+    issued_at: datetime
+    due_at: datetime
+    digest: Hash32
+    address: Address | None
+    pay_token: str
+    replaces: str | None
+
+    @property
+    def paid(self) -> int:
+        return 0 if self.status is InvoiceStatus.VOID else self.amount_due - self.remaining
+
+    def overdue(self, now: datetime) -> bool:
+        return self.status is InvoiceStatus.OPEN and now > self.due_at
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """A line, as it stands in the document."""
+
+    position: int
+    tenant: str
+    sku: str
+    description: str
+    period: Span
+    quantity_seconds: int
+    unit_price: Decimal
+    amount: int
+    measured_seconds: int
+    excluded: list[tuple[str, int]]
+    usage_digest: str
+
+    @property
+    def excluded_seconds(self) -> int:
+        return sum(seconds for _, seconds in self.excluded)

@@ -1,0 +1,224 @@
+"""Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from billing.core.clock import Clock
+from billing.core.errors import Conflict, Unavailable
+from billing.core.onchain import Address
+from billing.core.period import Span
+from billing.db.engine import Database, Session
+from billing.invoicing import compose, cycle, postings, store
+from billing.invoicing import document as documents
+from billing.invoicing.archive import Archive, Prepared
+from billing.invoicing.compose import Header, nonce
+from billing.invoicing.document import ForwarderTerms, Par, Party, Replaced, Settlement, XpubTerms
+from billing.invoicing.draft import Draft
+from billing.invoicing.drafter import Drafter
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.lifecycle import InvoiceEvent
+from billing.invoicing.numbering import credit_note_series, number_text
+from billing.invoicing.restorer import require_restored
+from billing.ledger import store as ledger
+from billing.pricing import store as pricing
+from billing.trail.store import Deed, record
+from billing.wallets import store as wallets
+from billing.wallets.hd import AccountKey
+from billing.wallets.store import PaymentAddress
+from billing.wallets.wallet import ForwarderWallet, Wallet
+
+BATCH: Final = 100
+"""Invoices in one transaction, and behind one fsync."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A token that invoices of a currency may be paid in, at par."""
+
+    chain_id: int
+    token: str
+    token_address: str
+    decimals: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Who issues, into which wallet, payable in what. `account` derives addresses in xpub mode."""
+
+    issuer: Party
+    series: str
+    wallet: Wallet | None
+    account: AccountKey | None
+    offers: tuple[Offer, ...]
+
+
+class Issuer:
+    def __init__(
+        self, database: Database, clock: Clock, drafter: Drafter, archive: Archive, house: House,
+        fence: Callable[[Session], None],
+    ) -> None:  # fmt: skip
+        """`fence` is called in every transaction and raises when this process may not issue any more."""
+        self._database, self._clock, self._drafter = database, clock, drafter
+        self._archive, self._house, self._fence = archive, house, fence
+        self._restored = False
+
+    def tick(self) -> int:
+        """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
+
+        A payer whose invoice was voided is left to a person: `invoice issue` replaces it.
+        """
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            first = store.first_usage(session)
+            periods = cycle.closed_periods(first, now) if first is not None else []
+            due = [p for p in periods if store.used_payers(session, p) - store.payers_with_invoice(session, p).keys()]
+        return sum(len(self.run(period)) for period in due)
+
+    def run(self, period: Span, payer: str = "", *, actor: str = "daemon") -> list[Invoice]:
+        """Issue the invoices of a period: everybody's that has none yet, or one payer's (then also after a void).
+
+        Raises Conflict while the period or its readings are not complete, or something used has no price.
+        """
+        cycle.require_over(period, self._clock.now())
+        issued: list[Invoice] = []
+        while batch := self._issue_batch(period, payer, actor):
+            issued += batch
+            if len(batch) < BATCH:
+                break
+        return issued
+
+    def _issue_batch(self, period: Span, payer: str, actor: str) -> list[Invoice]:
+        now = self._clock.now().replace(microsecond=0)
+        with self._database.transaction() as session:
+            self._fence(session)
+            self._require_restored(session)
+            self._drafter.require_complete(session, period)
+            known = store.payers_with_invoice(session, period)
+            drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
+            prepared, ids = [], []
+            for draft in drafts[:BATCH]:
+                one, invoice_id = self._write(session, draft, now, actor)
+                prepared.append(one)
+                ids.append(invoice_id)
+            if prepared:
+                self._archive.prepare(prepared, now)
+        self._archive.issued([one.digest for one in prepared], now)
+        with self._database.transaction() as session:
+            return store.listed(session, store.Filter(ids=ids))
+
+    def _write(self, session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Prepared, int]:
+        """Everything that one invoice is in the database. Its document is archived by the caller, before the commit."""
+        if draft.total.units < 0:
+            raise Conflict(
+                f"the invoice of {draft.payer.slug} would be negative", remedy="wait for usage that outweighs it"
+            )
+        due = draft.amount_due.units > 0
+        generation = self._generation(session, now) if due else None
+        index = None
+        if generation is not None and self._house.account is not None:
+            index = wallets.next_index(session, generation.id)
+        number = number_text(self._house.series, store.next_counter(session, self._house.series))
+        replaced = store.last_void(session, draft.payer.id, draft.period)
+        header = Header(
+            issuer=self._house.issuer,
+            number=number,
+            nonce=nonce(),
+            issued_at=now,
+            replaces=Replaced(number=replaced[1], digest=replaced[2]) if replaced else None,
+            wallet=self._terms(index) if due else None,
+            settlement=self._settlement(session, generation, draft.currency.code) if due else [],
+        )
+        document = compose.invoice(draft, header)
+        content = documents.canonical(document)
+        digest = documents.digest(content)
+        issued = store.Issued(draft, document, content, digest, self._house.series, replaced[0] if replaced else None)
+        invoice_id = store.add(session, issued)
+        for position, line in enumerate(draft.lines, 1):
+            pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
+        store.use(session, draft.credits, invoice_id, now)
+        for entry in postings.issue(draft, invoice_id, number, now):
+            ledger.post(session, entry)
+        if generation is not None:
+            wallet = generation.wallet
+            address = wallet.address_of(digest) if isinstance(wallet, ForwarderWallet) else self._hd_address(index)
+            salt = digest if isinstance(wallet, ForwarderWallet) else ""
+            wallets.add_address(
+                session, PaymentAddress(address, "invoice", generation.id, invoice_id, salt, index), now
+            )
+        record(session, Deed(now, actor, "invoice.issue", f"invoice {number}", details={"digest": digest}))
+        return Prepared(content, digest, number, index), invoice_id
+
+    def void(self, number: str, *, reason: str, actor: str) -> str:
+        """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced
+        again. Raises Conflict when it is not open, or money was paid on it."""
+        now = self._clock.now().replace(microsecond=0)
+        with self._database.transaction() as session:
+            self._require_restored(session)
+            invoice = store.by_number(session, number)
+            store.move(session, invoice.id, InvoiceEvent.VOID, now)
+            if invoice.paid:
+                raise Conflict(f"{number} has payments on it", remedy="it cannot be voided; wait for credit notes")
+            series = credit_note_series(self._house.series)
+            note = number_text(series, store.next_counter(session, series))
+            header = Header(self._house.issuer, note, nonce(), now, None, None, [])
+            document = compose.credit_note(invoice, header, reason)
+            content = documents.canonical(document)
+            digest = documents.digest(content)
+            store.add_credit_note(session, document, content, digest, invoice)
+            pricing.cancel(session, invoice.id)
+            store.give_back(session, invoice.id, now)
+            ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
+            record(session, Deed(now, actor, "invoice.void", f"invoice {number}", reason, {"credit_note": note}))
+            self._archive.prepare([Prepared(content, digest, note)], now)
+        self._archive.issued([digest], now)
+        return note
+
+    def _generation(self, session: Session, now: datetime) -> wallets.Generation:
+        if self._house.wallet is None:
+            raise Conflict(
+                "no wallet is configured, so nothing can be invoiced", remedy="set wallet.treasury or wallet.xpub"
+            )
+        return wallets.generation(session, self._house.wallet, now)
+
+    def _terms(self, index: int | None) -> ForwarderTerms | XpubTerms:
+        wallet = self._house.wallet
+        if isinstance(wallet, ForwarderWallet):
+            return ForwarderTerms(
+                mode="forwarder",
+                factory=wallet.factory,
+                implementation=wallet.implementation,
+                treasury=wallet.treasury,
+                treasury_kind=wallet.treasury_kind.value,
+                flusher=wallet.flusher,
+            )
+        return XpubTerms(mode="xpub", address=self._hd_address(index))
+
+    def _hd_address(self, index: int | None) -> Address:
+        assert self._house.account is not None and index is not None
+        return self._house.account.address(index)
+
+    def _settlement(self, session: Session, generation: wallets.Generation | None, currency: str) -> list[Settlement]:
+        """Where the invoice may be paid: chains on which the wallet was verified. Raises Unavailable when there is none."""
+        assert generation is not None
+        accepted = wallets.accepted_chains(session, generation.id)
+        offers = [o for o in self._house.offers if o.currency == currency and o.chain_id in accepted]
+        if not offers:
+            raise Unavailable(
+                f"no chain accepts {currency} for this wallet yet",
+                remedy="stablemeter doctor says what is missing (factory deployed? treasury? chain reachable?)",
+            )
+        return [
+            Settlement(
+                chain_id=o.chain_id, token=o.token, token_address=o.token_address, decimals=o.decimals, rule=Par()
+            )
+            for o in offers
+        ]
+
+    def _require_restored(self, session: Session) -> None:
+        """Once a process: the archive must not know of anything that the database has forgotten."""
+        if not self._restored:
+            require_restored(self._archive, store.digests(session))
+            self._restored = True

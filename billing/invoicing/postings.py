@@ -1,0 +1,31 @@
+"""What invoicing books. ARCHITECTURE has the table for all concerns."""
+
+from collections import defaultdict
+from datetime import datetime
+
+from billing.invoicing.draft import Draft
+from billing.ledger.account import RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
+from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
+
+
+def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Entry]:
+    """The issue itself: the payer owes, the SKUs earned. Then the credit that it used: the payer owes that much less."""
+    payer, currency = draft.payer.id, draft.currency.code
+    earned: dict[str, int] = defaultdict(int)
+    for line in draft.lines:
+        earned[line.rated.key.sku] += line.rated.amount
+    issued = entry_postings(
+        Posting(RECEIVABLE, currency, draft.total.units, payer, invoice_id),
+        *(Posting(revenue(sku), currency, -units, payer, invoice_id) for sku, units in sorted(earned.items())),
+    )
+    entries = []
+    if issued:
+        entries.append(Entry(EntryKind.ISSUE, now.date(), now, issued, invoice_id=invoice_id, memo=number))
+    used: dict[str, int] = defaultdict(int)
+    for credit in draft.credits:
+        used[TENANT_PREPAID if credit.kind == "prepaid" else TENANT_CREDIT] += credit.units
+    if used:
+        postings = [Posting(account, currency, units, payer) for account, units in sorted(used.items())]
+        postings.append(Posting(RECEIVABLE, currency, -draft.credited.units, payer, invoice_id))
+        entries.append(Entry(EntryKind.CREDIT, now.date(), now, tuple(postings), invoice_id=invoice_id, memo=number))
+    return entries

@@ -1,0 +1,128 @@
+"""Rows of entries and postings."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.db.tables.ledger import EntryRow, PostingRow
+from billing.ledger.account import RECEIVABLE
+from billing.ledger.entry import Entry, Posting
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A line of the trial balance. `debits` and `credits` are turnover; `units` is debits less credits."""
+
+    account: str
+    asset: str
+    units: int
+    debits: int
+    credits: int
+
+
+def post(session: Session, entry: Entry) -> int:
+    """Book an entry. The database refuses one that does not balance, or the same kind twice for one transfer."""
+    row = EntryRow(
+        kind=entry.kind,
+        booked_on=entry.booked_on,
+        happened_at=entry.happened_at,
+        invoice_id=entry.invoice_id,
+        transfer_id=entry.transfer_id,
+        incarnation=entry.incarnation,
+        reverses_id=entry.reverses_id,
+        memo=entry.memo,
+        created_at=entry.happened_at,
+    )
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    session.add_all(
+        PostingRow(
+            entry_id=row.id,
+            account=posting.account,
+            asset=posting.asset,
+            units=posting.units,
+            tenant_id=posting.tenant_id,
+            invoice_id=posting.invoice_id,
+        )
+        for posting in entry.postings
+    )
+    session.flush()
+    return row.id
+
+
+def of_transfer(session: Session, transfer_id: int, incarnation: int) -> list[Entry]:
+    """The entries of one incarnation that were not reversed, oldest first."""
+    rows = session.exec(
+        select(EntryRow)
+        .where(EntryRow.transfer_id == transfer_id, EntryRow.incarnation == incarnation)
+        .order_by(col(EntryRow.id))
+    ).all()
+    taken_back = {row.reverses_id for row in rows}
+    return [_entry(session, row) for row in rows if row.id not in taken_back and row.reverses_id is None]
+
+
+def of_invoice(session: Session, invoice_id: int) -> list[Entry]:
+    """What was booked at an invoice's issue and not reversed: the issue itself and the credit it used."""
+    rows = session.exec(
+        select(EntryRow)
+        .where(EntryRow.invoice_id == invoice_id, col(EntryRow.transfer_id).is_(None))
+        .order_by(col(EntryRow.id))
+    ).all()
+    taken_back = {row.reverses_id for row in rows}
+    return [_entry(session, row) for row in rows if row.id not in taken_back and row.reverses_id is None]
+
+
+def reverse(session: Session, entries: Iterable[Entry], now: datetime) -> None:
+    for entry in entries:
+        post(session, entry.reversed(now))
+
+
+def _entry(session: Session, row: EntryRow) -> Entry:
+    postings = session.exec(select(PostingRow).where(PostingRow.entry_id == row.id).order_by(col(PostingRow.id)))
+    return Entry(
+        kind=row.kind,
+        booked_on=row.booked_on,
+        happened_at=row.happened_at,
+        postings=tuple(Posting(p.account, p.asset, p.units, p.tenant_id, p.invoice_id) for p in postings),
+        invoice_id=row.invoice_id,
+        transfer_id=row.transfer_id,
+        incarnation=row.incarnation,
+        memo=row.memo,
+        id=row.id or 0,
+        reverses_id=row.reverses_id,
+    )
+
+
+def trial_balance(session: Session) -> list[Balance]:
+    """Every account and asset with its balance and turnover. Per asset the balances sum to zero."""
+    rows = session.execute(
+        text(
+            "SELECT account, asset, sum(units) AS units, sum(units) FILTER (WHERE units > 0) AS debits,"
+            " -sum(units) FILTER (WHERE units < 0) AS credits FROM posting GROUP BY account, asset ORDER BY account, asset"
+        )
+    )
+    return [Balance(r.account, r.asset, int(r.units), int(r.debits or 0), int(r.credits or 0)) for r in rows]
+
+
+def balance(session: Session, account: str, asset: str) -> int:
+    found = session.execute(
+        text("SELECT coalesce(sum(units), 0) FROM posting WHERE account = :account AND asset = :asset"),
+        {"account": account, "asset": asset},
+    ).scalar_one()
+    return int(found)
+
+
+def remaining(session: Session, invoice_ids: Sequence[int]) -> dict[int, int]:
+    """What is still owed on invoices: their part of the receivables, in the currency's smallest unit."""
+    rows = session.execute(
+        text(
+            "SELECT invoice_id, sum(units) AS units FROM posting WHERE account = :account AND invoice_id = ANY(:ids)"
+            " GROUP BY invoice_id"
+        ),
+        {"account": RECEIVABLE, "ids": list(invoice_ids)},
+    )
+    return {row.invoice_id: int(row.units) for row in rows}
