@@ -31,7 +31,7 @@ imports: setup-dev ## Check that imports only go down (import-linter)
 
 contracts: setup-dev ## Rebuild the contracts, compare them with the committed bytes, run their tests
 	@$(BIN)/python contracts/build.py check
-	@cd contracts && node_modules/.bin/forge test --summary
+	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
 
 states: setup-dev ## Write the lifecycle diagrams into ARCHITECTURE.md
 	@$(BIN)/python -m tests.house.states

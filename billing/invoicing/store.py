@@ -363,8 +363,46 @@ def credits_of(session: Session, tenant_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def grant_credit(session: Session, row: TenantCreditRow) -> None:
-    session.add(row)
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Credit that a tenant is given out of a transfer. `reference` is the transaction; it may be used once final."""
+
+    tenant_id: int
+    kind: str
+    currency: str
+    units: int
+    reference: str
+    final: bool
+
+
+def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: datetime) -> None:
+    """Make a transfer's credit what it should be now. What was used of it stays used, whatever becomes of the rest."""
+    rows = session.exec(
+        select(TenantCreditRow).where(TenantCreditRow.transfer_id == transfer_id).with_for_update()
+    ).all()
+    used = _used(session, [row.id for row in rows if row.id is not None])
+    active = [row for row in rows if row.reversed_at is None]
+    stands = sum(row.units for row in active) + sum(used.get(row.id or 0, 0) for row in rows if row.reversed_at)
+    wanted = grant.units if grant is not None else 0
+    if stands == wanted:
+        return
+    for row in active:
+        row.reversed_at = now
+        session.add(row)
+    rest = wanted - sum(used.values())
+    if grant is not None and rest > 0:
+        session.add(
+            TenantCreditRow(
+                tenant_id=grant.tenant_id,
+                kind=grant.kind,
+                currency=grant.currency,
+                units=rest,
+                reference=grant.reference,
+                transfer_id=transfer_id,
+                created_at=now,
+                final_at=now if grant.final else None,
+            )
+        )
     session.flush()
 
 

@@ -1,0 +1,93 @@
+"""Matching: what the transfers to an invoice's address pay. A pure function of the transfers that stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from billing.core.money import Asset
+from billing.reconciliation.valuation import value_at_par
+
+
+class MatchKind(StrEnum):
+    """What a transfer was, seen from its invoice. The first seven pay something; the others wait for a person."""
+
+    EXACT = "exact"
+    PARTIAL = "partial"
+    OVER = "over"
+    TOLERATED = "tolerated"
+    DUPLICATE = "duplicate"
+    DUST = "dust"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105
+    AFTER_VOID = "after_void"
+    UNISSUED = "unissued"
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An invoice, as matching needs it. Amounts are in the currency's smallest unit."""
+
+    amount_due: int
+    currency: Asset
+    tolerance: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A transfer that stands, in an accepted token. `credit_used` is credit from it that another invoice has used up."""
+
+    payment_id: int
+    token: tuple[int, str]
+    decimals: int
+    units: int
+    mined_at: datetime
+    credit_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Where a transfer's value went: `value == applied + credited`. `written_off` is a rest that is not asked for."""
+
+    payment_id: int
+    kind: MatchKind
+    late: bool
+    value: int
+    applied: int
+    credited: int
+    written_off: int
+
+
+def allocate(owed: Owed, incoming: Sequence[Incoming]) -> list[Allocation]:
+    """Allocate transfers to an invoice in the order given (chain order): first what is owed, the rest to the tenant's
+    credit. A rest within the tolerance is written off, once something was paid."""
+    allocations: list[Allocation] = []
+    units: dict[tuple[int, str], int] = {}
+    remaining = owed.amount_due
+    for one in incoming:
+        before = units.get(one.token, 0)
+        units[one.token] = before + one.units
+        value = value_at_par(before + one.units, one.decimals, owed.currency) - value_at_par(
+            before, one.decimals, owed.currency
+        )
+        applied = min(max(0, value - one.credit_used), remaining)
+        kind = _kind(value, remaining)
+        remaining -= applied
+        late = one.mined_at > owed.due_at
+        allocations.append(Allocation(one.payment_id, kind, late, value, applied, value - applied, 0))
+    if allocations and 0 < remaining <= owed.tolerance and remaining < owed.amount_due:
+        last = allocations[-1]
+        allocations[-1] = Allocation(
+            last.payment_id, MatchKind.TOLERATED, last.late, last.value, last.applied, last.credited, remaining
+        )
+    return allocations
+
+
+def _kind(value: int, remaining: int) -> MatchKind:
+    if value == 0:
+        return MatchKind.DUST
+    if remaining == 0:
+        return MatchKind.DUPLICATE
+    if value == remaining:
+        return MatchKind.EXACT
+    return MatchKind.PARTIAL if value < remaining else MatchKind.OVER

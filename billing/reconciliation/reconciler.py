@@ -1,0 +1,211 @@
+"""Deals with every change of every transfer: books it, matches it, takes it back. Killed at any line, it loses nothing:
+a transfer counts as settled in the transaction that books it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from billing.chain import store as chain
+from billing.chain.lifecycle import ChainState
+from billing.chain.tokens import Listing, Token
+from billing.chain.transfer import Transfer
+from billing.core.clock import Clock
+from billing.core.errors import Conflict
+from billing.core.money import decimal_text
+from billing.db.engine import Database, Session
+from billing.invoicing import document as documents
+from billing.invoicing import store as invoicing
+from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
+from billing.ledger import store as ledger
+from billing.reconciliation import postings, store
+from billing.reconciliation.lifecycle import Disposition, DispositionEvent
+from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
+from billing.reconciliation.postings import Role
+from billing.tenants import store as tenants
+from billing.wallets import store as wallets
+from billing.wallets.store import PaymentAddress
+
+BATCH: Final = 100
+
+Tokens = Mapping[tuple[int, str], Token]
+"""Configured tokens by (chain id, address)."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a tick did."""
+
+    booked: int = 0
+    reversed: int = 0
+    exceptions: int = 0
+    invoices_paid: int = 0
+    invoices_reopened: int = 0
+
+
+class Reconciler:
+    def __init__(
+        self, database: Database, clock: Clock, tokens: Sequence[Token], fence: Callable[[Session], None]
+    ) -> None:
+        self._database, self._clock, self._fence = database, clock, fence
+        self._tokens: Tokens = {(token.chain_id, token.address): token for token in tokens}
+
+    def tick(self) -> Settled:
+        """Deal with everything that changed since the last tick."""
+        done = Settled()
+        while True:
+            with self._database.transaction() as session:
+                self._fence(session)
+                batch = chain.unsettled(session, BATCH)
+                for transfer in batch:
+                    self._deal_with(session, transfer, done)
+                    chain.settle(session, transfer.id)
+            if len(batch) < BATCH:
+                return done
+
+    def _deal_with(self, session: Session, transfer: Transfer, done: Settled) -> None:
+        if transfer.state is ChainState.ORPHANED:
+            self._take_back(session, transfer, done)
+        elif transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
+            if store.find(session, transfer.id, transfer.incarnation) is None:
+                self._book(session, transfer, done)
+            if transfer.state is ChainState.FINAL:
+                invoicing.finalise_credit(session, transfer.id, self._clock.now())
+
+    def _book(self, session: Session, transfer: Transfer, done: Settled) -> None:
+        now, key = self._clock.now(), (transfer.id, transfer.incarnation)
+        token = self._token(transfer)
+        target = wallets.known(session, transfer.receiver)
+        roles = (_role(wallets.known(session, transfer.sender)), _role(target))
+        done.booked += 1
+        problem: MatchKind | None = None
+        invoice = None
+        if target is not None and roles[1] is Role.PAYMENT:
+            invoice, problem = self._target(session, transfer, token, target)
+        for entry in postings.movement(transfer, token, roles, problem is not None, now):
+            ledger.post(session, entry)
+        if roles[1] is not Role.PAYMENT:
+            store.add(session, key, DispositionEvent.BOOK, now)
+        elif problem is not None:
+            owner = (invoice.id, invoice.tenant_id) if invoice else None
+            store.add(session, key, DispositionEvent.SUSPEND, now, invoice=owner, kind=problem)
+            self._ask(session, transfer, token, problem, invoice)
+            done.exceptions += 1
+        else:
+            assert invoice is not None
+            store.add(session, key, DispositionEvent.MATCH, now, invoice=(invoice.id, invoice.tenant_id))
+            self._reallocate(session, invoice, done)
+
+    def _target(
+        self, session: Session, transfer: Transfer, token: Token, target: PaymentAddress
+    ) -> tuple[Invoice | None, MatchKind | None]:
+        """The invoice that an address is of, and why the transfer cannot pay it (None when it can)."""
+        if target.invoice_id is None:
+            return None, MatchKind.UNISSUED
+        status = invoicing.lock(session, target.invoice_id)
+        invoice = invoicing.by_id(session, target.invoice_id)
+        if (transfer.chain_id, transfer.token) not in self._accepted(
+            session, invoice
+        ) or token.listing is Listing.WATCH:
+            return invoice, MatchKind.WRONG_TOKEN
+        if status is InvoiceStatus.VOID:
+            return invoice, MatchKind.AFTER_VOID
+        return invoice, None
+
+    def _take_back(self, session: Session, transfer: Transfer, done: Settled) -> None:
+        """The transfer's block left the chain: reverse what its present incarnation booked."""
+        payment = store.find(session, transfer.id, transfer.incarnation)
+        if payment is None or payment.disposition is Disposition.REVERSED:
+            return
+        now = self._clock.now()
+        done.reversed += 1
+        if payment.disposition is Disposition.RESOLVED:
+            invoicing.reverse_credit(session, transfer.id, now)
+        ledger.reverse(session, ledger.of_transfer(session, transfer.id, transfer.incarnation), now)
+        store.move(session, payment.id, DispositionEvent.REVERSE, now, "its block left the chain")
+        store.close_exceptions(session, transfer.id, "its block left the chain", now)
+        if payment.disposition is Disposition.MATCHED and payment.invoice_id is not None:
+            invoicing.lock(session, payment.invoice_id)
+            self._reallocate(session, invoicing.by_id(session, payment.invoice_id), done, taken_back=payment)
+
+    def _reallocate(
+        self, session: Session, invoice: Invoice, done: Settled, taken_back: store.Payment | None = None
+    ) -> None:
+        """Bring an invoice's allocations, credit and status in line with the transfers that stand now."""
+        now, accepted = self._clock.now(), self._accepted(session, invoice)
+        standing = store.matched(session, invoice.id)
+        incoming: list[Incoming] = [replace(one, decimals=accepted[one.token]) for _, one in standing]
+        tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
+        owed = Owed(invoice.amount_due, invoice.currency, tolerance, invoice.due_at)
+        before = [payment.allocation for payment, _ in standing] + ([taken_back.allocation] if taken_back else [])
+        after = allocate(owed, incoming)
+        key = (invoice.id, invoice.tenant_id, invoice.number, invoice.currency.code)
+        entry = postings.allocation(key, before, after, now)
+        if entry is not None:
+            ledger.post(session, entry)
+        if taken_back is not None:
+            store.clear(session, taken_back.id, now)
+            invoicing.set_credit(session, taken_back.transfer_id, None, now)
+        for (payment, _), allocation in zip(standing, after, strict=True):
+            store.write(session, allocation, invoice.currency.code, now)
+            transfer = chain.by_id(session, payment.transfer_id)
+            grant = invoicing.Grant(
+                invoice.tenant_id,
+                "overpayment",
+                invoice.currency.code,
+                allocation.credited,
+                transfer.tx_hash,
+                transfer.state is ChainState.FINAL,
+            )
+            invoicing.set_credit(session, transfer.id, grant, now)
+        self._settle_status(session, invoice, done)
+
+    def _settle_status(self, session: Session, invoice: Invoice, done: Settled) -> None:
+        now, remaining = self._clock.now(), ledger.remaining(session, [invoice.id]).get(invoice.id, 0)
+        if remaining <= 0 and invoice.status in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE):
+            invoicing.move(session, invoice.id, InvoiceEvent.SETTLE, now)
+            done.invoices_paid += 1
+        elif remaining > 0 and invoice.status is InvoiceStatus.PAID:
+            invoicing.move(session, invoice.id, InvoiceEvent.REOPEN, now)
+            done.invoices_reopened += 1
+
+    def _accepted(self, session: Session, invoice: Invoice) -> dict[tuple[int, str], int]:
+        """{(chain id, token address): decimals} that the invoice's document accepts, for ever."""
+        parsed = documents.parse(invoicing.document(session, invoice.id))
+        assert isinstance(parsed, InvoiceDocument)
+        return {(one.chain_id, one.token_address): one.decimals for one in parsed.settlement}
+
+    def _token(self, transfer: Transfer) -> Token:
+        token = self._tokens.get((transfer.chain_id, transfer.token))
+        if token is None:
+            raise Conflict(
+                f"token {transfer.token} on chain {transfer.chain_id} was seen and is no longer configured",
+                remedy='list it again under chains.tokens, with listing = "watch" if it is not accepted any more',
+            )
+        return token
+
+    def _ask(
+        self, session: Session, transfer: Transfer, token: Token, problem: MatchKind, invoice: Invoice | None
+    ) -> None:
+        what = {
+            MatchKind.WRONG_TOKEN: "a token that the invoice does not accept",
+            MatchKind.AFTER_VOID: "a void invoice",
+            MatchKind.UNISSUED: "an address whose invoice was never issued",
+        }[problem]
+        question = store.Question(
+            kind=problem,
+            subject=f"transfer {transfer.id}/{transfer.incarnation}",
+            detail=f"{decimal_text(transfer.units, token.decimals)} {token.symbol} came in for {what}",
+            suggestion=f"credit {invoice.tenant}" if invoice else "find out who paid, then credit or refund",
+            transfer_id=transfer.id,
+            invoice_id=invoice.id if invoice else None,
+            tenant_id=invoice.tenant_id if invoice else None,
+        )
+        store.ask(session, question, self._clock.now())
+
+
+def _role(address: PaymentAddress | None) -> Role:
+    if address is None:
+        return Role.OUTSIDE
+    return Role.TREASURY if address.kind == "treasury" else Role.PAYMENT

@@ -1,0 +1,75 @@
+"""Resolves exceptions, as a person decided. Money is moved in the books only; nothing is ever sent from here."""
+
+from enum import StrEnum
+
+from billing.chain import store as chain
+from billing.chain.lifecycle import ChainState
+from billing.chain.tokens import Token
+from billing.core.clock import Clock
+from billing.core.errors import Conflict, Invalid
+from billing.db.engine import Database, Session
+from billing.invoicing import store as invoicing
+from billing.ledger import store as ledger
+from billing.pricing import store as pricing
+from billing.reconciliation import postings, store
+from billing.reconciliation.lifecycle import DispositionEvent
+from billing.reconciliation.valuation import value_at_par
+from billing.tenants import store as tenants
+from billing.trail.store import Deed, record
+
+
+class Resolution(StrEnum):
+    """`credit`: the tenant may use it, at par. `refund`: it is owed back to the payer. `acknowledge`: seen, nothing booked."""
+
+    CREDIT = "credit"
+    REFUND = "refund"
+    ACKNOWLEDGE = "acknowledge"
+
+
+class Resolver:
+    def __init__(self, database: Database, clock: Clock, tokens: list[Token]) -> None:
+        self._database, self._clock = database, clock
+        self._tokens = {(token.chain_id, token.address): token for token in tokens}
+
+    def resolve(self, exception_id: int, how: Resolution, *, reason: str, actor: str, tenant: str = "") -> str:
+        """Close an exception. Returns one line that says what was booked.
+
+        Raises Invalid without a reason, Conflict when somebody else resolved it first or the transfer is not final yet.
+        """
+        if not reason.strip():
+            raise Invalid("resolving an exception needs a reason", remedy="--reason '...'")
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            asked = store.answer(session, exception_id, resolution=how, reason=reason, actor=actor, now=now)
+            done = "nothing was booked"
+            if asked.transfer_id is not None and how is not Resolution.ACKNOWLEDGE:
+                done = self._book(session, asked, how, tenant, reason)
+            details = {"kind": asked.kind, "as": how, "booked": done}
+            record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))
+        return done
+
+    def _book(self, session: Session, asked: store.Question, how: Resolution, tenant: str, reason: str) -> str:
+        assert asked.transfer_id is not None
+        now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
+        if transfer.state is not ChainState.FINAL:
+            raise Conflict("the transfer is not final yet", remedy="wait until its block cannot be taken back")
+        token = self._tokens[(transfer.chain_id, transfer.token)]
+        payment = store.find(session, transfer.id, transfer.incarnation)
+        assert payment is not None
+        store.move(session, payment.id, DispositionEvent.RESOLVE, now, reason)
+        if how is Resolution.REFUND:
+            ledger.post(session, postings.refund_from_suspense(transfer, token, now))
+            return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
+        owner = tenants.by_slug(session, tenant) if tenant else None
+        owner_id = owner.id if owner else asked.tenant_id
+        if owner_id is None:
+            raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose credit it is")
+        currency = pricing.currency(session)
+        value = value_at_par(transfer.units, token.decimals, currency)
+        if token.currency != currency.code or value <= 0:
+            raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="resolve it as a refund")
+        entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)
+        ledger.post(session, entry)
+        grant = invoicing.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
+        invoicing.set_credit(session, transfer.id, grant, now)
+        return f"{value} of {currency.code}'s smallest unit are the tenant's credit"

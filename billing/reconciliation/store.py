@@ -1,0 +1,274 @@
+"""Rows of payments and exceptions."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session, col, select
+
+from billing.core.errors import Conflict, NotFound
+from billing.db.tables.chain import TransferRow
+from billing.db.tables.invoicing import InvoiceRow
+from billing.db.tables.reconciliation import ExceptionRow, PaymentRow
+from billing.db.tables.tenants import TenantRow
+from billing.reconciliation.lifecycle import PAYMENT, Disposition, DispositionEvent
+from billing.reconciliation.matching import Allocation, Incoming, MatchKind
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """How one incarnation of a transfer was dealt with."""
+
+    id: int
+    transfer_id: int
+    incarnation: int
+    invoice_id: int | None
+    tenant_id: int | None
+    disposition: Disposition
+    allocation: Allocation
+
+
+def find(session: Session, transfer_id: int, incarnation: int) -> Payment | None:
+    row = session.exec(
+        select(PaymentRow).where(PaymentRow.transfer_id == transfer_id, PaymentRow.incarnation == incarnation)
+    ).first()
+    return None if row is None else _payment(row)
+
+
+def _payment(row: PaymentRow) -> Payment:
+    kind = MatchKind(row.kind) if row.kind else MatchKind.DUST
+    allocation = Allocation(
+        row.id or 0, kind, row.late, row.value_units, row.applied_units, row.credited_units, row.written_off_units
+    )
+    return Payment(
+        row.id or 0,
+        row.transfer_id,
+        row.incarnation,
+        row.invoice_id,
+        row.tenant_id,
+        Disposition(row.disposition),
+        allocation,
+    )
+
+
+def add(
+    session: Session,
+    transfer: tuple[int, int],
+    event: DispositionEvent,
+    now: datetime,
+    *,
+    invoice: tuple[int, int] | None = None,
+    kind: str = "",
+) -> int:
+    """A payment row for (transfer, incarnation); `invoice` is (id, tenant id)."""
+    row = PaymentRow(
+        transfer_id=transfer[0],
+        incarnation=transfer[1],
+        invoice_id=invoice[0] if invoice else None,
+        tenant_id=invoice[1] if invoice else None,
+        disposition=PAYMENT.next(Disposition.UNMATCHED, event),
+        kind=kind,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row.id or 0
+
+
+def move(session: Session, payment_id: int, event: DispositionEvent, now: datetime, reason: str = "") -> None:
+    """Raises Conflict when the lifecycle does not allow it."""
+    row = session.get_one(PaymentRow, payment_id)
+    row.disposition = PAYMENT.next(Disposition(row.disposition), event)
+    row.reason, row.updated_at = reason or row.reason, now
+    session.add(row)
+    session.flush()
+
+
+def matched(session: Session, invoice_id: int) -> list[tuple[Payment, Incoming]]:
+    """An invoice's payments that stand, in chain order. Decimals are left for the caller, who knows the document."""
+    rows = session.exec(
+        select(PaymentRow, TransferRow)
+        .join(TransferRow, col(TransferRow.id) == PaymentRow.transfer_id)
+        .where(PaymentRow.invoice_id == invoice_id, PaymentRow.disposition == Disposition.MATCHED)
+        .order_by(
+            col(TransferRow.mined_at),
+            col(TransferRow.chain_id),
+            col(TransferRow.block_number),
+            col(TransferRow.log_index),
+        )
+    ).all()
+    used = _credit_used(session, [transfer.id for _, transfer in rows if transfer.id is not None])
+    return [
+        (
+            _payment(row),
+            Incoming(
+                row.id or 0,
+                (transfer.chain_id, transfer.token_address),
+                0,
+                transfer.units,
+                transfer.mined_at,
+                used.get(transfer.id or 0, 0),
+            ),
+        )
+        for row, transfer in rows
+    ]
+
+
+def _credit_used(session: Session, transfer_ids: Sequence[int]) -> dict[int, int]:
+    rows = session.execute(
+        text(
+            "SELECT c.transfer_id, sum(u.units) AS units FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id"
+            " WHERE c.transfer_id = ANY(:ids) GROUP BY c.transfer_id"
+        ),
+        {"ids": list(transfer_ids)},
+    )
+    return {row.transfer_id: int(row.units) for row in rows}
+
+
+def write(session: Session, allocation: Allocation, currency: str, now: datetime) -> None:
+    row = session.get_one(PaymentRow, allocation.payment_id)
+    row.kind, row.late, row.currency = allocation.kind, allocation.late, currency
+    row.value_units, row.applied_units = allocation.value, allocation.applied
+    row.credited_units, row.written_off_units = allocation.credited, allocation.written_off
+    row.rate, row.rate_source, row.updated_at = Decimal(1), "par", now
+    session.add(row)
+    session.flush()
+
+
+def clear(session: Session, payment_id: int, now: datetime) -> None:
+    """A payment that was taken back is worth nothing."""
+    row = session.get_one(PaymentRow, payment_id)
+    row.value_units = row.applied_units = row.credited_units = row.written_off_units = 0
+    row.updated_at = now
+    session.add(row)
+    session.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked. One question is asked once, however often it comes up."""
+
+    kind: str
+    subject: str
+    detail: str
+    suggestion: str
+    transfer_id: int | None = None
+    invoice_id: int | None = None
+    tenant_id: int | None = None
+
+
+def ask(session: Session, question: Question, now: datetime) -> None:
+    found = session.exec(
+        select(ExceptionRow.id).where(
+            ExceptionRow.kind == question.kind,
+            ExceptionRow.subject == question.subject,
+            ExceptionRow.status == "open",
+        )
+    ).first()
+    if found is None:
+        session.add(ExceptionRow(**asdict(question), created_at=now))
+        session.flush()
+
+
+def answer(session: Session, exception_id: int, *, resolution: str, reason: str, actor: str, now: datetime) -> Question:
+    """Close an open exception, and return what was asked. Raises NotFound, or Conflict when somebody was faster."""
+    row = session.exec(select(ExceptionRow).where(ExceptionRow.id == exception_id).with_for_update()).first()
+    if row is None:
+        raise NotFound(f"there is no exception {exception_id}", remedy="see: stablemeter exception list")
+    if row.status != "open":
+        raise Conflict(f"exception {exception_id} was resolved by {row.resolved_by} ({row.resolution})")
+    row.status, row.resolution, row.reason = "resolved", resolution, reason
+    row.resolved_by, row.resolved_at = actor, now
+    session.add(row)
+    session.flush()
+    return Question(row.kind, row.subject, row.detail, row.suggestion, row.transfer_id, row.invoice_id, row.tenant_id)
+
+
+def close_exceptions(session: Session, transfer_id: int, reason: str, now: datetime) -> None:
+    """The transfer that an exception was about is gone."""
+    for row in session.exec(
+        select(ExceptionRow).where(ExceptionRow.transfer_id == transfer_id, ExceptionRow.status == "open")
+    ):
+        row.status, row.resolution, row.reason = "resolved", "obsolete", reason
+        row.resolved_by, row.resolved_at = "daemon", now
+        session.add(row)
+
+
+def exceptions(
+    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """Exceptions with the tenant, invoice and transaction that they are about, by age."""
+    query = (
+        select(ExceptionRow, TenantRow.slug, InvoiceRow.number, TransferRow.tx_hash)
+        .join(TenantRow, col(TenantRow.id) == ExceptionRow.tenant_id, isouter=True)
+        .join(InvoiceRow, col(InvoiceRow.id) == ExceptionRow.invoice_id, isouter=True)
+        .join(TransferRow, col(TransferRow.id) == ExceptionRow.transfer_id, isouter=True)
+        .where(col(ExceptionRow.id) > after_id)
+        .order_by(col(ExceptionRow.id))
+        .limit(limit)
+    )
+    if status is not None:
+        query = query.where(ExceptionRow.status == status)
+    return [
+        {
+            **row.model_dump(exclude={"subject", "transfer_id", "invoice_id", "tenant_id"}),
+            "tenant": slug,
+            "invoice": number,
+            "tx_hash": tx_hash,
+        }
+        for row, slug, number, tx_hash in session.exec(query)
+    ]
+
+
+_PAYMENTS = """
+    SELECT t.id, i.number AS invoice, coalesce(n.slug, m.slug) AS tenant, t.chain_id, t.token_address, t.units,
+           t.from_address, t.to_address, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at,
+           t.state AS status, coalesce(p.disposition, 'unmatched') AS disposition, t.incarnation,
+           coalesce(p.reason, '') AS reason, coalesce(p.kind, '') AS kind, coalesce(p.late, false) AS late,
+           coalesce(p.currency, '') AS currency, coalesce(p.value_units, 0) AS value_units,
+           coalesce(p.applied_units, 0) AS applied_units, coalesce(p.credited_units, 0) AS credited_units,
+           coalesce(p.written_off_units, 0) AS written_off_units, p.rate, coalesce(p.rate_source, '') AS rate_source,
+           c.cursor_number, i.id AS invoice_id
+      FROM transfer t
+      LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
+      LEFT JOIN payment_address a ON a.address = t.to_address
+      LEFT JOIN invoice i ON i.id = a.invoice_id
+      LEFT JOIN tenant n ON n.id = i.tenant_id
+      LEFT JOIN tenant m ON m.id = p.tenant_id
+      LEFT JOIN chain_state c ON c.chain_id = t.chain_id"""
+
+
+def payments(
+    session: Session,
+    *,
+    invoice_ids: Sequence[int] | None = None,
+    tenant_id: int | None = None,
+    incoming_only: bool = True,
+    after_id: int = 0,
+    limit: int = 1000,
+) -> list[dict[str, Any]]:
+    """Transfers with what was done with them, by age. `incoming_only` leaves out flushes and the treasury's own."""
+    where, values = ["t.id > :after"], {"after": after_id, "limit": limit}
+    if incoming_only:
+        where.append("a.kind IS DISTINCT FROM 'treasury' AND a.id IS NOT NULL")
+    if invoice_ids is not None:
+        where.append("i.id = ANY(:invoices)")
+        values["invoices"] = list(invoice_ids)  # type: ignore[assignment]
+    if tenant_id is not None:
+        where.append("coalesce(i.tenant_id, p.tenant_id) = :tenant")
+        values["tenant"] = tenant_id
+    sql = f"{_PAYMENTS} WHERE {' AND '.join(where)} ORDER BY t.id LIMIT :limit"
+    found = []
+    for row in session.execute(text(sql), values):
+        one = dict(row._mapping)
+        for name in ("units", "value_units", "applied_units", "credited_units", "written_off_units"):
+            one[name] = int(one[name])
+        cursor, number = one.pop("cursor_number"), one["block_number"]
+        standing = one["status"] != "orphaned" and cursor is not None
+        one["confirmations"] = max(0, cursor - number + 1) if standing else 0
+        found.append(one)
+    return found
