@@ -114,3 +114,34 @@ def http_server(answer: Answer, *, claimed_length: int | None = None) -> Iterato
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+
+
+@contextmanager
+def anvil(*arguments: str) -> Iterator[str]:
+    """A local EVM node with unlocked accounts; yields its URL."""
+    found = sorted((CONTRACTS / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
+    assert found, "anvil is needed for this test: make setup-dev"
+    port = free_port()
+    process = subprocess.Popen(
+        [str(found[0]), "--host", "127.0.0.1", "--port", str(port), "--silent", "--slots-in-an-epoch", "4", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+
+    def up() -> bool:
+        try:
+            body = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+            return httpx.post(url, json=body, timeout=2).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    try:
+        wait_for(up, "anvil")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)

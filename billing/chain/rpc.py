@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from eth_typing import URI
+from requests import Session
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import HTTPError, RequestException
 from web3 import HTTPProvider
@@ -45,8 +46,17 @@ class HttpNode:
     def __init__(self, url: str, timeout_seconds: int = 20) -> None:
         parts = urlsplit(url)
         self._shown = f"{parts.scheme}://{parts.hostname}{':' + str(parts.port) if parts.port else ''}"
-        self._provider = _Provider(url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None)
+        self._session = Session()
+        self._provider = _Provider(
+            url,
+            request_kwargs={"timeout": timeout_seconds},
+            session=self._session,
+            exception_retry_configuration=None,
+        )
         self._counter = 0
+
+    def close(self) -> None:
+        self._session.close()
 
     @property
     def url(self) -> str:

@@ -126,3 +126,15 @@ def remaining(session: Session, invoice_ids: Sequence[int]) -> dict[int, int]:
         {"account": RECEIVABLE, "ids": list(invoice_ids)},
     )
     return {row.invoice_id: int(row.units) for row in rows}
+
+
+def booked_with(session: Session, kind: str, memo: str, account: str) -> int | None:
+    """What entries of a kind and memo put on an account; None when there is no such entry."""
+    found = session.execute(
+        text(
+            "SELECT sum(p.units) FROM entry e JOIN posting p ON p.entry_id = e.id"
+            " WHERE e.kind = :kind AND e.memo = :memo AND p.account = :account"
+        ),
+        {"kind": kind, "memo": memo, "account": account},
+    ).scalar_one()
+    return None if found is None else int(found)

@@ -321,10 +321,18 @@ def cancel(session: Session, invoice_id: int) -> None:
     rows = session.exec(select(ChargeRow).where(ChargeRow.invoice_id == invoice_id, ChargeRow.kind == "usage")).all()
     session.add_all(
         ChargeRow(
-            **row.model_dump(exclude={"id", "kind", "seconds", "amount"}),
-            kind="cancel",
+            invoice_id=row.invoice_id,
+            position=row.position,
+            tenant_id=row.tenant_id,
+            device_id=row.device_id,
+            sku=row.sku,
+            unit_price=row.unit_price,
+            currency=row.currency,
+            during=row.during,
             seconds=-row.seconds,
             amount=-row.amount,
+            kind="cancel",
+            usage_digest=row.usage_digest,
         )
         for row in rows
     )

@@ -11,5 +11,4 @@ def units_due(amount: int, currency: Asset, decimals: int) -> int:
 def value_at_par(units: int, decimals: int, currency: Asset) -> int:
     """What token units are worth at par, rounded down: never more than came in. Applied to the sum of an invoice's
     payments in a token, so that parts lose nothing that the whole would not."""
-    scale: int = 10**decimals
-    return units * 10**currency.exponent // scale
+    return int(units * 10**currency.exponent // 10**decimals)

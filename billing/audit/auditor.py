@@ -1,0 +1,112 @@
+"""Runs every invariant and returns what does not hold."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from billing.audit import store
+from billing.audit.balances import BalanceAudit
+from billing.audit.finding import Finding
+from billing.chain.watcher import Watcher
+from billing.core.clock import Clock
+from billing.core.errors import Invalid, StablemeterError
+from billing.core.onchain import checksum
+from billing.core.period import Span, month_of
+from billing.db.engine import Database, Session
+from billing.invoicing import document as documents
+from billing.invoicing.archive import Archive
+from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.restorer import forgotten
+from billing.invoicing.verify import address_of
+from billing.metering.reporter import MeterReporter
+from billing.trail.store import Deed, record
+
+
+@dataclass(slots=True)
+class AuditResult:
+    """`checked` names every invariant that ran; `skipped` those that could not, and why. Findings must be empty."""
+
+    checked: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Auditor:
+    def __init__(
+        self, database: Database, clock: Clock, archive: Archive, watchers: Callable[[], Mapping[int, Watcher]]
+    ) -> None:
+        """`watchers` is asked for late: reaching chains is the slow part, and needs their libraries."""
+        self._database, self._clock, self._archive, self._watchers = database, clock, archive, watchers
+
+    def run(self, *, chains: bool = True, actor: str = "daemon") -> AuditResult:
+        """All checks; without `chains` only those that need no network."""
+        result = AuditResult()
+        with self._database.transaction() as session:
+            for name, query in store.QUERIES.items():
+                result.checked.append(name)
+                result.findings += [Finding(name, subject, detail) for subject, detail in store.wrong(session, query)]
+            for check in (self._documents, self._archived, self._conserved):
+                name, findings = check(session)
+                result.checked.append(name)
+                result.findings += findings
+        for watcher in self._watchers().values() if chains else ():
+            name = f"the books match {watcher.chain.name}"
+            try:
+                result.findings += BalanceAudit(self._database).run(watcher, self._clock.now())
+                result.checked.append(name)
+            except StablemeterError as error:
+                result.skipped.append(f"{name}: {error}")
+        with self._database.transaction() as session:
+            details = {
+                "checked": len(result.checked),
+                "skipped": result.skipped,
+                "findings": [str(one) for one in result.findings[:100]],
+                "count": len(result.findings),
+            }
+            record(session, Deed(self._clock.now(), actor, "audit", "audit", details=details))
+        return result
+
+    def _documents(self, session: Session) -> tuple[str, list[Finding]]:
+        name, findings = "documents are unchanged and stand for their addresses", []
+        addresses = store.invoice_addresses(session)
+        for number, content, digest in store.issued_documents(session):
+            try:
+                parsed = documents.parse(content)
+            except Invalid as error:
+                findings.append(Finding(name, number, str(error)))
+                continue
+            if documents.digest(content) != digest:
+                findings.append(Finding(name, number, "the stored digest is not the document's"))
+            if isinstance(parsed, InvoiceDocument):
+                address = address_of(parsed, documents.digest(content))
+                if address != addresses.get(number):
+                    shown = checksum(address) if address else "none"
+                    findings.append(Finding(name, number, f"its document stands for {shown}"))
+        return name, findings
+
+    def _archived(self, session: Session) -> tuple[str, list[Finding]]:
+        name, findings = "every document is archived, everywhere", []
+        issued = store.issued_documents(session)
+        for directory in self._archive.directories:
+            there = self._archive.digests(directory)
+            findings += [Finding(name, number, f"not in {directory}") for number, _, d in issued if d not in there]
+        lost = forgotten(self._archive, {digest for _, _, digest in issued})
+        findings += [
+            Finding(name, documents.parse(one.content).number, "archived as issued, not in the database")
+            for one in lost
+        ]
+        return name, findings
+
+    @staticmethod
+    def _conserved(session: Session) -> tuple[str, list[Finding]]:
+        """The current month and the one before: older ones were audited while they were young."""
+        name = "every GPU-second is accounted for"
+        span = store.read_span(session)
+        if span is None:
+            return name, []
+        previous_month = month_of(month_of(span[1]).start - timedelta(days=1)).start
+        found = MeterReporter.conservation(session, Span(max(span[0], previous_month), span[1]))
+        return name, [
+            Finding(name, f"GPU {one.uuid} on {one.host}", f"{one.difference} slot-seconds are off")
+            for one in found.wrong
+        ]

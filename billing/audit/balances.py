@@ -1,0 +1,86 @@
+"""The books against the chain: what the ledger says is on watched addresses, and what `balanceOf` says."""
+
+from collections import defaultdict
+from datetime import datetime
+
+from billing.audit import store
+from billing.audit.finding import Finding
+from billing.chain import store as chain_store
+from billing.chain.node import Node
+from billing.chain.tokens import Token
+from billing.chain.verifier import balance_of
+from billing.chain.watcher import Watcher
+from billing.core.onchain import Address, checksum
+from billing.db.engine import Database
+from billing.ledger import store as ledger
+from billing.ledger.account import EXTERNAL, treasury
+from billing.ledger.entry import Entry, Posting
+from billing.wallets import store as wallets
+
+CHECK = "the books match the chain"
+OPENING = "opening"
+
+
+class BalanceAudit:
+    """Compares at a block that is final: nothing can take it back, and everything up to it is booked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def run(self, watcher: Watcher, now: datetime) -> list[Finding]:
+        """The differences on one chain. Raises Unavailable when no endpoint answers."""
+        chain = watcher.chain
+        with self._database.transaction() as session:
+            cursor = chain_store.cursor(session, chain.chain_id)
+            if cursor is None or cursor.final < 0:
+                return []
+            moved = chain_store.balances(session, chain.chain_id, cursor.final)
+            treasuries = [one.address for one in wallets.addresses(session)[0] if one.kind == "treasury"]
+        tokens = {token.address: token for token in chain.tokens}
+        for owner in treasuries:
+            for token in chain.tokens:
+                moved.setdefault((owner, token.address), 0)
+        found = watcher.pool.ask(lambda node: _balances(node, list(moved), cursor.final))
+        findings, sums = [], defaultdict[str, int](int)
+        for (owner, token_address), units in moved.items():
+            if token_address not in tokens:
+                continue
+            token = tokens[token_address]
+            kind = "treasury" if owner in treasuries else "deposit"
+            expected = units
+            if kind == "treasury":
+                expected += self._opening(token, owner, found[owner, token_address] - units, now)
+            account = f"{kind}:{chain.chain_id}:{token.symbol}"
+            sums[account] += expected
+            if found[owner, token_address] != expected:
+                detail = (
+                    f"{token.symbol} at block {cursor.final}: chain {found[owner, token_address]}, transfers {expected}"
+                )
+                findings.append(Finding(CHECK, checksum(owner), detail))
+        with self._database.transaction() as session:
+            for kind in ("deposit", "treasury"):
+                booked = store.posted(session, kind, (chain.chain_id, cursor.final))
+                for account in sorted({*booked, *(name for name in sums if name.startswith(kind))}):
+                    if booked.get(account, 0) != sums.get(account, 0):
+                        detail = (
+                            f"ledger {booked.get(account, 0)}, addresses {sums.get(account, 0)} at block {cursor.final}"
+                        )
+                        findings.append(Finding(CHECK, account, detail))
+        return findings
+
+    def _opening(self, token: Token, owner: Address, units: int, now: datetime) -> int:
+        """What the treasury held before it was watched; booked against `external` the first time it is looked at."""
+        account, asset = treasury(token.chain_id, token.symbol), token.asset.code
+        memo = f"{OPENING} {owner}"
+        with self._database.transaction() as session:
+            known = ledger.booked_with(session, OPENING, memo, account)
+            if known is not None:
+                return known
+            if units:
+                postings = (Posting(account, asset, units), Posting(EXTERNAL, asset, -units))
+                ledger.post(session, Entry(OPENING, now.date(), now, postings, memo=memo))
+        return units
+
+
+def _balances(node: Node, places: list[tuple[Address, Address]], block: int) -> dict[tuple[Address, Address], int]:
+    return {(owner, token): balance_of(node, token, owner, block) for owner, token in places}

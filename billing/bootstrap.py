@@ -1,0 +1,281 @@
+"""Builds the application from the settings: the only place that constructs anything. Parts are built when first used,
+so that a command which needs no chain does not load the chain's libraries."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from billing.audit.auditor import Auditor
+from billing.chain.policy import Finality
+from billing.chain.pool import Pool
+from billing.chain.tokens import Listing, Token
+from billing.chain.watcher import Chain, Watcher
+from billing.core.clock import Clock
+from billing.core.errors import Invalid
+from billing.core.onchain import parse_address
+from billing.core.period import parse_time
+from billing.db import embedded, migrate
+from billing.db.engine import Database, Session
+from billing.invoicing import store as invoicing_store
+from billing.invoicing.archive import Archive
+from billing.invoicing.document import Party
+from billing.invoicing.drafter import Drafter
+from billing.invoicing.issuer import House, Issuer, Offer
+from billing.invoicing.restorer import Restorer
+from billing.leasing.leaser import Leaser
+from billing.metering.collector import Collector, Feed
+from billing.metering.reading import Cadence
+from billing.metering.reporter import MeterReporter
+from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.store.scrapes import ScrapeLog
+from billing.metering.usage import ExclusionRule
+from billing.pricing.rater import Rater
+from billing.reconciliation.reconciler import Reconciler
+from billing.reconciliation.resolver import Resolver
+from billing.reports.reporter import Reporter
+from billing.settings import ChainSettings, Settings, SourceSettings
+from billing.tenants.registrar import Registrar
+from billing.wallets.accepter import Accepter
+from billing.wallets.hd import AccountKey
+from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
+from billing.wallets.watchlist import WatchList
+
+Fence = Callable[[Session], None]
+
+
+def unfenced(session: Session) -> None:
+    """A command that a person runs holds no role: database locks keep it apart from the daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """What is checked in every writing transaction of a role."""
+
+    collector: Fence = unfenced
+    invoicer: Fence = unfenced
+    watcher: Fence = unfenced
+
+
+class App:
+    """Everything, wired. `close` it when done."""
+
+    def __init__(self, settings: Settings, clock: Clock, fences: Fences = Fences()) -> None:
+        self.settings, self.clock, self._fences = settings, clock, fences
+        self._closing: list[Callable[[], None]] = []
+
+    @cached_property
+    def database(self) -> Database:
+        url = self.settings.database.url.get_secret_value()
+        database = Database(url or embedded.start(self.settings.data_dir))
+        self._closing.append(database.close)
+        return database
+
+    def require_current_schema(self) -> None:
+        """Raises Invalid when migrations are due: a command must not guess at another schema."""
+        found, wanted = migrate.current(self.database), migrate.newest()
+        if found != wanted:
+            raise Invalid(
+                f"the database has schema {found or 'none'}, this version needs {wanted}",
+                remedy="stablemeter db upgrade",
+            )
+
+    @cached_property
+    def registrar(self) -> Registrar:
+        return Registrar(self.database, self.clock)
+
+    @cached_property
+    def leaser(self) -> Leaser:
+        return Leaser(self.database, self.clock)
+
+    @cached_property
+    def sources(self) -> list[PrometheusSource | DcgmSource]:
+        sources = [self._source(one) for one in self.settings.metering.sources]
+        self._closing += [source.close for source in sources]
+        return sources
+
+    @property
+    def scrapers(self) -> list[DcgmSource]:
+        return [source for source in self.sources if isinstance(source, DcgmSource)]
+
+    @cached_property
+    def collector(self) -> Collector:
+        feeds = [
+            Feed(
+                source,
+                one.type,
+                ExclusionRule(one.evidence == "operator", one.exclusion_minimum_seconds),
+                parse_time(one.since) if one.since else None,
+            )
+            for source, one in zip(self.sources, self.settings.metering.sources, strict=True)
+        ]
+        return Collector(self.database, self.clock, feeds, self._fences.collector)
+
+    @cached_property
+    def meter_reporter(self) -> MeterReporter:
+        return MeterReporter(self.database)
+
+    @cached_property
+    def rater(self) -> Rater:
+        return Rater(self.database, self.clock, invoicing_store.closed_until)
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        return Drafter(self.database, [one.name for one in self.settings.metering.sources])
+
+    @cached_property
+    def archive(self) -> Archive:
+        return Archive(self.settings.archive_directories)
+
+    @cached_property
+    def account(self) -> AccountKey | None:
+        return AccountKey(self.settings.wallet.xpub) if self.settings.wallet.mode == "xpub" else None
+
+    @cached_property
+    def wallet(self) -> Wallet | None:
+        """The configured wallet; None when none is configured yet."""
+        wanted = self.settings.wallet
+        if self.account is not None:
+            return XpubWallet(self.account.fingerprint)
+        if not wanted.treasury:
+            return None
+        return forwarder_wallet(wanted.treasury, TreasuryKind(wanted.treasury_kind), wanted.flusher)
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        issuer = self.settings.issuer
+        offers = tuple(
+            Offer(token.chain_id, token.symbol, token.address, token.decimals, token.currency)
+            for token in self.tokens
+            if token.listing is Listing.ACCEPT
+        )
+        house = House(
+            Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
+            issuer.series,
+            self.wallet,
+            self.account,
+            offers,
+        )
+        return Issuer(self.database, self.clock, self.drafter, self.archive, house, self._fences.invoicer)
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        return Restorer(self.database, self.clock, self.archive, self.wallet)
+
+    @cached_property
+    def accepter(self) -> Accepter:
+        return Accepter(self.database, self.clock, self.wallet)
+
+    @cached_property
+    def chains(self) -> list[Chain]:
+        return [_chain(one) for one in self.settings.chains]
+
+    @cached_property
+    def tokens(self) -> list[Token]:
+        return [token for chain in self.chains for token in chain.tokens]
+
+    @cached_property
+    def watchers(self) -> Mapping[int, Watcher]:
+        """One a chain, by chain id. Loads the chain libraries."""
+        from billing.chain.rpc import HttpNode
+
+        found = {}
+        for one, chain in zip(self.settings.chains, self.chains, strict=True):
+            nodes = [HttpNode(url, one.timeout_seconds) for url in one.rpc_urls]
+            self._closing += [node.close for node in nodes]
+            pool = Pool(nodes, self.clock)
+            found[chain.chain_id] = Watcher(self.database, self.clock, chain, pool, WatchList(), self._fences.watcher)
+        return found
+
+    def check_chain(self, chain_id: int) -> None:
+        """Verify a chain and its tokens against the settings, and accept it for the wallet.
+
+        Raises Invalid for a chain or token that is not the configured one, Conflict when the wallet cannot be used there
+        yet, Unavailable when no endpoint answers.
+        """
+        from billing.chain.verifier import verify
+
+        watcher = self.watchers[chain_id]
+        watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.database, self.clock, self.tokens, self._fences.watcher)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        return Resolver(self.database, self.clock, self.tokens)
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        return Reporter(self.database, self.tokens, {chain.chain_id: chain.name for chain in self.chains})
+
+    @cached_property
+    def auditor(self) -> Auditor:
+        return Auditor(self.database, self.clock, self.archive, lambda: self.watchers)
+
+    def close(self) -> None:
+        """Close connections. Safe to call twice."""
+        while self._closing:
+            self._closing.pop()()
+
+    def _source(self, one: SourceSettings) -> PrometheusSource | DcgmSource:
+        cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
+        if one.type == "prometheus":
+            return PrometheusSource(
+                PrometheusSettings(
+                    name=one.name,
+                    url=one.url,
+                    metric=one.metric,
+                    matchers=one.matchers,
+                    tenant_label=one.tenant_label,
+                    cadence=cadence,
+                    lag_seconds=one.lag_seconds,
+                    timeout_seconds=one.timeout_seconds,
+                    headers={name: value.get_secret_value() for name, value in one.headers.items()},
+                )
+            )
+        return DcgmSource(
+            DcgmSettings(
+                name=one.name,
+                targets=tuple(one.targets),
+                metric=one.metric,
+                tenant_label=one.tenant_label,
+                cadence=cadence,
+                lag_seconds=max(one.lag_seconds, 75),  # the scraper writes once a minute
+                timeout_seconds=min(one.timeout_seconds, one.scrape_interval_seconds),
+                concurrency=one.concurrency,
+            ),
+            ScrapeLog(self.database),
+        )
+
+
+def build(settings: Settings, clock: Clock, fences: Fences = Fences()) -> App:
+    """The application. Nothing is opened before it is used."""
+    return App(settings, clock, fences)
+
+
+def _chain(one: ChainSettings) -> Chain:
+    tokens = tuple(
+        Token(
+            one.chain_id,
+            token.symbol,
+            parse_address(token.address),
+            token.decimals,
+            Listing(token.listing),
+            token.currency,
+        )
+        for token in one.tokens
+    )
+    confirmed: int | str = one.confirmations if one.confirmations is not None else str(one.finality)
+    final: int | str = one.final_confirmations if one.final_confirmations is not None else "finalized"
+    return Chain(
+        chain_id=one.chain_id,
+        name=one.name,
+        tokens=tokens,
+        finality=Finality(confirmed, final),  # type: ignore[arg-type]
+        start=one.start_block,
+        reorg_blocks_max=one.reorg_blocks_max,
+        block_seconds=one.block_seconds,
+    )

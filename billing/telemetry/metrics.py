@@ -1,0 +1,111 @@
+"""Every metric. Counters live in the processes (shared through files when there are several); gauges that describe state
+are read from the database when they are asked for, so that they are right whichever process answers."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_registry = CollectorRegistry()
+
+WINDOWS: Final = Counter("stablemeter_windows_read", "Windows read from sources.", ["source"], registry=_registry)
+SAMPLES: Final = Counter("stablemeter_samples_read", "Samples read from sources.", ["source"], registry=_registry)
+SCRAPES: Final = Counter(
+    "stablemeter_scrapes", "Exporter pages asked for directly, by outcome.", ["source", "outcome"], registry=_registry
+)
+BLOCKS: Final = Counter("stablemeter_blocks_read", "Blocks read.", ["chain"], registry=_registry)
+LOGS: Final = Counter("stablemeter_logs_read", "Transfer logs read, watched or not.", ["chain"], registry=_registry)
+TRANSFERS: Final = Counter(
+    "stablemeter_transfers_seen", "Transfers that touch watched addresses.", ["chain"], registry=_registry
+)
+ZERO_TRANSFERS: Final = Counter(
+    "stablemeter_zero_value_transfers",
+    "Transfers of nothing to watched addresses; ignored.",
+    ["chain"],
+    registry=_registry,
+)
+REORGS: Final = Counter("stablemeter_reorgs", "Reorganisations noticed.", ["chain"], registry=_registry)
+ENDPOINT_FAILURES: Final = Counter(
+    "stablemeter_rpc_failures", "Failed rounds with an RPC endpoint.", ["chain", "endpoint"], registry=_registry
+)
+JOBS: Final = Counter(
+    "stablemeter_job_runs", "Job runs, by outcome (done, failed, bug).", ["job", "outcome"], registry=_registry
+)
+JOB_SECONDS: Final = Histogram(
+    "stablemeter_job_seconds",
+    "How long jobs run.",
+    ["job"],
+    registry=_registry,
+    buckets=(0.01, 0.1, 0.5, 1, 5, 30, 120, 600),
+)
+REQUESTS: Final = Histogram(
+    "stablemeter_http_seconds", "How long HTTP requests take, by route and status.", ["route", "status"], registry=_registry,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A gauge that is read from the database."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+SOURCE_LAG: Final = Gauge("stablemeter_source_lag_seconds", "Age of the end of the newest window read.", ("source",))
+SOURCE_FAILING: Final = Gauge("stablemeter_source_failing", "1 while a source cannot be read.", ("source",))
+SOURCE_BLIND: Final = Gauge(
+    "stablemeter_source_blind_seconds", "GPU-seconds of 31 days that a source could not see.", ("source",)
+)
+GPUS: Final = Gauge("stablemeter_gpus_in_service", "Physical GPUs in service.", ("source",))
+CHAIN_BLOCK: Final = Gauge("stablemeter_chain_block", "The newest block read.", ("chain",))
+CHAIN_AGE: Final = Gauge("stablemeter_chain_block_age_seconds", "Age of the newest block read.", ("chain",))
+CHAIN_STOPPED: Final = Gauge("stablemeter_chain_stopped", "1 while a chain waits for a person.", ("chain",))
+UNSETTLED: Final = Gauge("stablemeter_transfers_unsettled", "Transfers that reconciliation has not dealt with.")
+INVOICES: Final = Gauge("stablemeter_invoices", "Invoices, by status.", ("status",))
+EXCEPTIONS: Final = Gauge("stablemeter_exceptions_open", "Exceptions that wait for a person.", ("kind",))
+FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest audit; anything but 0 is an alarm.")
+
+GAUGES: Final = (
+    SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, GPUS, CHAIN_BLOCK, CHAIN_AGE, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
+    FINDINGS,
+)  # fmt: skip
+COUNTERS: Final = (
+    WINDOWS, SAMPLES, SCRAPES, BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
+)  # fmt: skip
+
+Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]
+"""{gauge: [(label values, value)]}."""
+
+
+class _Snapshot:
+    """Gauges at one moment, as a collector."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for gauge, rows in self._values.items():
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
+            for labels, value in rows:
+                family.add_metric(labels, value)
+            yield family
+
+
+def render(values: Values) -> bytes:
+    """The page for Prometheus: this process's counters, or those of all processes, and the gauges given."""
+    counters: CollectorRegistry = _registry
+    if os.environ.get(DIRECTORY_VARIABLE):
+        counters = CollectorRegistry()
+        MultiProcessCollector(counters)  # type: ignore[no-untyped-call]
+    gauges = CollectorRegistry()
+    gauges.register(_Snapshot(values))
+    return generate_latest(counters) + generate_latest(gauges)

@@ -1,0 +1,1 @@
+"""One story a file, on real parts: samples to books."""
