@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from billing.audit.auditor import Auditor
+from billing.chain import store as chain_store
 from billing.chain.policy import Finality
 from billing.chain.pool import Pool
 from billing.chain.tokens import Listing, Token
@@ -21,7 +22,7 @@ from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
-from billing.invoicing.restorer import Restorer
+from billing.invoicing.restorer import Restored, Restorer
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
@@ -67,7 +68,7 @@ class App:
     @cached_property
     def database(self) -> Database:
         url = self.settings.database.url.get_secret_value()
-        database = Database(url or embedded.start(self.settings.data_dir))
+        database = Database(url or embedded.start(self.settings.data_dir), pool_size=10)
         self._closing.append(database.close)
         return database
 
@@ -161,6 +162,15 @@ class App:
     @cached_property
     def restorer(self) -> Restorer:
         return Restorer(self.database, self.clock, self.archive, self.wallet)
+
+    def restore(self, *, actor: str) -> Restored:
+        """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
+        because nobody watched those addresses meanwhile."""
+        found = self.restorer.restore(actor=actor)
+        if found.oldest is not None:
+            with self.database.transaction() as session:
+                chain_store.request_rewind(session, found.oldest)
+        return found
 
     @cached_property
     def accepter(self) -> Accepter:

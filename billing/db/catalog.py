@@ -48,7 +48,7 @@ def create_all(connection: Connection) -> None:
 def differences(database: Database) -> list[str]:
     """One line for each object that is missing, unexpected or different. Leaves nothing behind: it works in a transaction
     that is rolled back. Needs the right to create a schema."""
-    with database.engine.connect() as connection:
+    with database.connection() as connection:
         schema = connection.execute(text("SELECT current_schema()")).scalar_one()
         found = describe(connection, schema)
         connection.exec_driver_sql(f"CREATE SCHEMA {_WANTED}")

@@ -59,6 +59,15 @@ class Database:
         finally:
             session.close()
 
+    @contextmanager
+    def connection(self, *, begin: bool = False) -> Iterator[Connection]:
+        """A plain connection, for schema work; with `begin`, one transaction. Raises Unavailable like `transaction`."""
+        try:
+            with self.engine.begin() if begin else self.engine.connect() as connection:
+                yield connection
+        except (DBAPIError, PoolTimeout) as error:
+            raise _translated(error) from error
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -28,13 +28,13 @@ def newest() -> str:
 
 def current(database: Database) -> str | None:
     """The version that the database has; None when it is empty."""
-    with database.engine.connect() as connection:
+    with database.connection() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(database: Database) -> None:
     """Run what is missing, in one transaction. Two at once: the second waits and finds nothing to do."""
-    with database.engine.begin() as connection:
+    with database.connection(begin=True) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY})
         config = _config()
         config.attributes["connection"] = connection

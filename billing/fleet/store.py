@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -145,12 +146,12 @@ def serve_since(session: Session, ids: Sequence[int], since: Span) -> None:
     )
 
 
-def retire(session: Session, uuid: str, at: Span) -> None:
-    """Take a GPU out of service from `at.start` on. Raises NotFound."""
+def retire(session: Session, uuid: str, at: datetime) -> None:
+    """Take a GPU out of service from a time on. Raises NotFound, or Invalid for a time before it entered service."""
     row = session.exec(select(GpuRow).where(GpuRow.uuid == uuid)).first()
     if row is None:
         raise NotFound(f"there is no GPU {uuid}", remedy="see: stablemeter device list")
-    row.in_service = Span(row.in_service.start, at.start)
+    row.in_service = Span(row.in_service.start, at)
     session.add(row)
 
 

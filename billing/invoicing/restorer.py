@@ -43,6 +43,8 @@ class Restored:
     invoices: list[str] = field(default_factory=list)
     credit_notes: list[str] = field(default_factory=list)
     unissued: list[str] = field(default_factory=list)
+    oldest: datetime | None = None
+    """When the oldest of them was issued: chains must be read again from then on."""
 
 
 def forgotten(archive: Archive, known: set[Hash32]) -> list[Archived]:
@@ -88,6 +90,8 @@ class Restorer:
                 if one.digest in known:
                     continue
                 parsed = documents.parse(one.content)
+                issued_at = parse_time(parsed.issued_at)
+                result.oldest = min(issued_at, result.oldest or issued_at)
                 if one.digest not in due_digests:
                     self._watch(session, one, parsed, now)
                     result.unissued.append(parsed.number)

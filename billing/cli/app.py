@@ -1,0 +1,95 @@
+"""The `stablemeter` command: puts the nouns together, and turns expected errors into one line and an exit code."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from billing.cli import (
+    apikeys,
+    books,
+    chains,
+    database,
+    devices,
+    exports,
+    invoices,
+    leases,
+    meter,
+    operate,
+    payments,
+    prices,
+    tenants,
+    usage,
+    verify,
+    wallet,
+)
+from billing.cli.context import set_config
+from billing.core.errors import StablemeterError
+
+app = typer.Typer(
+    name="stablemeter",
+    help="Meters GPU-hours, bills them in stablecoins, and proves that both are the same money.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for commands, name in (
+    (database.app, "db"),
+    (tenants.app, "tenant"),
+    (prices.app, "price"),
+    (leases.app, "lease"),
+    (devices.app, "device"),
+    (meter.app, "meter"),
+    (usage.app, "usage"),
+    (invoices.app, "invoice"),
+    (wallet.app, "wallet"),
+    (chains.app, "chain"),
+    (payments.app, "payment"),
+    (payments.exceptions, "exception"),
+    (books.ledger, "ledger"),
+    (exports.app, "export"),
+    (apikeys.app, "apikey"),
+):
+    app.add_typer(commands, name=name)
+operate.add_to(app)
+verify.add_to(app)
+books.add_to(app)
+payments.add_to(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from billing import __version__
+
+        typer.echo(f"stablemeter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Settings file; default $STABLEMETER_CONFIG or ./stablemeter.toml")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit", is_eager=True, callback=_version)
+    ] = False,
+) -> None:
+    """Options that every command has."""
+    set_config(config)
+
+
+def main() -> None:
+    """Run a command. Expected errors are one line; a bug shows its traceback, because somebody must see it."""
+    try:
+        app()
+    except StablemeterError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

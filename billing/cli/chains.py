@@ -1,0 +1,188 @@
+"""`stablemeter chain`: follow chains, look closer, deploy the factory."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.context import application, show, show_json
+from billing.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from billing.bootstrap import App
+
+app = typer.Typer(help="Chains: sync, status, inspect, deploy-plan.", no_args_is_help=True)
+
+
+@app.command()
+def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> None:
+    """Read every chain up to its head, then reconcile."""
+    from rich.progress import Progress, TextColumn
+
+    with application() as one:
+        for chain_id in _ids(one, name):
+            one.check_chain(chain_id)
+            watcher = one.watchers[chain_id]
+            with Progress(TextColumn("{task.description}")) as bar:
+                task = bar.add_task(f"{watcher.chain.name}: reading")
+                done = watcher.sync(
+                    lambda p, task=task, name=watcher.chain.name: bar.update(  # type: ignore[misc]
+                        task, description=f"{name}: {p.blocks} blocks read, {p.behind} left"
+                    )
+                )
+            typer.echo(
+                f"{watcher.chain.name}: {done.blocks} blocks, {done.transfers} transfers, {done.reorgs} reorganisations"
+            )
+        settled = one.reconciler.tick()
+    typer.echo(f"{settled.booked} booked, {settled.reversed} taken back, {settled.exceptions} wait for a person")
+
+
+def _ids(one: "App", name: str) -> list[int]:
+    from billing.core.errors import NotFound
+
+    found = [chain.chain_id for chain in one.chains if name in ("", chain.name, str(chain.chain_id))]
+    if not found:
+        raise NotFound(f"no chain {name} is configured" if name else "no chain is configured", remedy="see [[chains]]")
+    return found
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """How far each chain was read, and whether it waits for a person."""
+    from billing.chain import store
+
+    with application() as one:
+        accepted = one.accepter.accepted()
+        with one.database.transaction() as session:
+            known = {row["chain_id"]: row for row in store.cursors(session)}
+        rows: list[dict[str, Any]] = []
+        for chain in one.chains:
+            row = known.get(chain.chain_id, {})
+            rows.append(
+                {
+                    "chain": chain.name,
+                    "chain_id": chain.chain_id,
+                    "block": row.get("cursor_number"),
+                    "mined_at": row.get("cursor_mined_at"),
+                    "final": row.get("final_number"),
+                    "wallet": "accepted" if chain.chain_id in accepted else "not accepted",
+                    "stopped": row.get("stopped", ""),
+                }
+            )
+    columns = ("chain", "chain_id", "block", "mined_at", "final", "wallet", "stopped")
+    show(rows, columns, as_json=as_json, empty="no chain is configured")
+    if any(row["stopped"] for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="An address or a transaction hash")],
+    live: Annotated[bool, typer.Option("--live", help="Ask the chains for the address's balances too")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Everything known about an address or a transaction."""
+    from billing.chain import store
+    from billing.core.onchain import checksum, parse_address, parse_hash
+    from billing.invoicing import store as invoicing
+    from billing.wallets import store as wallets
+
+    is_hash = len(what) == 66
+    with application() as one:
+        with one.database.transaction() as session:
+            transfers = (
+                store.of_transaction(session, parse_hash(what))
+                if is_hash
+                else store.of_address(session, parse_address(what))
+            )
+            known = None if is_hash else wallets.known(session, parse_address(what))
+            invoice = invoicing.by_id(session, known.invoice_id) if known and known.invoice_id else None
+        found: dict[str, Any] = {
+            "what": what,
+            "is": (known.kind if known else "not an address of ours") if not is_hash else "transaction",
+            "invoice": invoice.number if invoice else None,
+            "transfers": [
+                {
+                    "chain_id": t.chain_id,
+                    "block": t.block_number,
+                    "tx_hash": t.tx_hash,
+                    "log_index": t.log_index,
+                    "token": checksum(t.token),
+                    "from": checksum(t.sender),
+                    "to": checksum(t.receiver),
+                    "units": str(t.units),
+                    "state": t.state.value,
+                    "incarnation": t.incarnation,
+                }
+                for t in transfers
+            ],
+        }
+        if live and not is_hash:
+            found["balances"] = _balances(one, what)
+    if as_json:
+        show_json(found)
+        return
+    typer.echo(f"{what}: {found['is']}" + (f", invoice {invoice.number}" if invoice else ""))
+    show(found["transfers"], ("chain_id", "block", "log_index", "units", "state", "incarnation", "from", "to", "tx_hash"),
+         as_json=False, empty="no transfers seen")  # fmt: skip
+    for row in found.get("balances", []):
+        typer.echo(f"{row['chain']}: {row['amount']} {row['token']}")
+
+
+def _balances(one: "App", address: str) -> list[dict[str, str]]:
+    from functools import partial
+
+    from billing.chain.verifier import balance_of
+    from billing.core.money import decimal_text
+    from billing.core.onchain import parse_address
+
+    rows = []
+    for watcher in one.watchers.values():
+        for token in watcher.chain.tokens:
+            look = partial(balance_of, token=token.address, owner=parse_address(address), block="latest")
+            units = watcher.pool.ask(look)
+            rows.append(
+                {"chain": watcher.chain.name, "token": token.symbol, "amount": decimal_text(units, token.decimals)}
+            )
+    return rows
+
+
+@app.command("deploy-plan")
+def deploy_plan(name: Annotated[str, typer.Argument(help="The chain")], as_json: AsJson = False) -> None:
+    """The exact transaction that deploys the wallet's factory. Anybody may send it; nothing is sent from here."""
+    from billing.core.errors import Invalid
+    from billing.core.onchain import ZERO_ADDRESS, checksum
+    from billing.wallets.forwarder import Treasury, deployment
+    from billing.wallets.wallet import ForwarderWallet, TreasuryKind
+
+    with application(schema=False) as one:
+        wallet = one.wallet
+        if not isinstance(wallet, ForwarderWallet):
+            raise Invalid("only a forwarder wallet has a factory", remedy="set wallet.treasury")
+        (chain_id,) = _ids(one, name)[:1]
+        watcher = one.watchers[chain_id]
+        to, data = deployment(Treasury(wallet.treasury, wallet.flusher, wallet.treasury_kind is TreasuryKind.CONTRACT))
+        has_proxy = bool(watcher.pool.ask(lambda node: node.code(to)))
+        deployed = bool(watcher.pool.ask(lambda node: node.code(wallet.factory)))
+    plan = {
+        "chain": watcher.chain.name,
+        "chain_id": chain_id,
+        "to": checksum(to),
+        "value": "0",
+        "data": "0x" + data.hex(),
+        "factory": checksum(wallet.factory),
+        "implementation": checksum(wallet.implementation),
+        "treasury": checksum(wallet.treasury),
+        "treasury_kind": wallet.treasury_kind.value,
+        "flusher": "anyone" if wallet.flusher == ZERO_ADDRESS else checksum(wallet.flusher),
+        "deployed": deployed,
+    }
+    if not has_proxy:
+        raise Invalid(
+            f"{watcher.chain.name} has no deterministic deployment proxy at {checksum(to)}",
+            remedy="deploy it there first",
+        )
+    if as_json:
+        show_json(plan)
+        return
+    for key, value in plan.items():
+        typer.echo(f"{key}: {value}")

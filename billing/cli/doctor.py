@@ -1,0 +1,121 @@
+"""What `stablemeter doctor` looks at: one line each, with what to do when it is wrong."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from billing.bootstrap import App
+from billing.core.errors import StablemeterError
+from billing.core.onchain import checksum
+from billing.db import catalog, migrate
+from billing.metering.sources.dcgm import DcgmSource
+from billing.wallets.wallet import ForwarderWallet
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    what: str
+    ok: bool
+    detail: str
+
+
+def examine(app: App) -> list[Check]:
+    """Every check, in the order in which things are needed. One that fails does not hide the others."""
+    checks = [_check("settings", lambda: f"read; data in {app.settings.data_dir}")]
+    checks.append(_check("database", lambda: _database(app)))
+    if checks[-1].ok:
+        checks.append(_check("schema", lambda: _schema(app)))
+    checks.append(_check("clock", lambda: _clock(app)))
+    checks.append(_check("archive", lambda: _archive(app)))
+    for source in app.sources:
+        checks.append(_check(f"source {source.name}", lambda source=source: _source(source)))  # type: ignore[misc]
+    if not app.sources:
+        checks.append(Check("sources", False, "none is configured; add [[metering.sources]]"))
+    checks.append(_check("wallet", lambda: _wallet(app)))
+    for chain in app.chains:
+        checks.append(_check(f"chain {chain.name}", lambda chain_id=chain.chain_id: _chain(app, chain_id)))  # type: ignore[misc]
+    if not app.chains:
+        checks.append(Check("chains", False, "none is configured; add [[chains]]"))
+    return checks
+
+
+def _check(what: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(what, True, look())
+    except StablemeterError as error:
+        return Check(what, False, str(error))
+
+
+def _database(app: App) -> str:
+    with app.database.transaction() as session:
+        version = str(session.connection().connection.driver_connection.info.server_version)  # type: ignore[union-attr]
+    if int(version) < 140000:
+        raise StablemeterError(f"PostgreSQL {version} is too old", remedy="14 or newer is needed")
+    kind = "given by database.url" if app.settings.database.url.get_secret_value() else "embedded"
+    return f"PostgreSQL {int(version) // 10000}, {kind}"
+
+
+def _schema(app: App) -> str:
+    if migrate.current(app.database) is None and not app.settings.database.url.get_secret_value():
+        migrate.upgrade(app.database)
+    app.require_current_schema()
+    found = catalog.differences(app.database)
+    if found:
+        raise StablemeterError(f"{len(found)} differences, first: {found[0]}", remedy="stablemeter db check lists them")
+    return f"version {migrate.newest()}, as expected"
+
+
+def _clock(app: App) -> str:
+    """The database's clock is the other one that is at hand."""
+    with app.database.transaction() as session:
+        there = session.connection().exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+    apart = abs(datetime.now(UTC) - there)
+    if apart > timedelta(seconds=5):
+        raise StablemeterError(
+            f"this machine and the database are {apart.total_seconds():.0f} s apart", remedy="run NTP on both"
+        )
+    return "agrees with the database's"
+
+
+def _archive(app: App) -> str:
+    app.archive.check()
+    directories = app.archive.directories
+    free = min(shutil.disk_usage(directory).free for directory in directories)
+    data = app.settings.data_dir
+    shared = [d for d in directories if data.exists() and d.stat().st_dev == data.stat().st_dev]
+    advice = (
+        "; put one on another disk or host: it is the recovery key of every address"
+        if len(shared) == len(directories)
+        else ""
+    )
+    return f"{len(directories)} directories can be written, {free // 2**30} GiB free{advice}"
+
+
+def _source(source: object) -> str:
+    if isinstance(source, DcgmSource):
+        found = source.probe()
+        if not found.answered:
+            raise StablemeterError(f"no exporter answers, first: {next(iter(found.failed.items()))}")
+        failed = f", {len(found.failed)} do not: {', '.join(sorted(found.failed)[:3])}" if found.failed else ""
+        return f"{found.answered} exporters answer{failed}"
+    return f"version {source.ping()}"  # type: ignore[attr-defined]
+
+
+def _wallet(app: App) -> str:
+    wallet = app.wallet
+    if wallet is None:
+        raise StablemeterError("none is configured", remedy="set wallet.treasury, or wallet.mode and wallet.xpub")
+    if isinstance(wallet, ForwarderWallet):
+        return f"forwarder to {checksum(wallet.treasury)} ({wallet.treasury_kind.value}), pin {wallet.pin()}"
+    return f"xpub, pin {wallet.pin()}; its addresses commit to nothing"
+
+
+def _chain(app: App, chain_id: int) -> str:
+    app.check_chain(chain_id)
+    watcher = app.watchers[chain_id]
+    head = watcher.pool.ask(lambda node: node.block("latest"))
+    assert head is not None
+    age = int((app.clock.now() - head.mined_at).total_seconds())
+    tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
+    return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; the wallet is accepted"

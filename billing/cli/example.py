@@ -1,0 +1,135 @@
+"""The example settings file and the settings page of the docs, both made from the settings themselves: nothing is left out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from billing.settings import (
+    ChainSettings,
+    DatabaseSettings,
+    IssuerSettings,
+    LogSettings,
+    Settings,
+    SourceSettings,
+    TokenSettings,
+    WalletSettings,
+    WebSettings,
+)
+
+HEAD: Final = """\
+# Settings of Stablemeter. A line that begins with `#` is a default or an example: remove the mark to change it.
+# Every key is also an environment variable: database.url is STABLEMETER_DATABASE__URL.
+# There is never a private key in here; one is refused wherever it is written.
+
+# Where state is kept (embedded database, default archive).
+# data_dir = "/var/lib/stablemeter"
+"""
+
+SECTIONS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
+    ("issuer", IssuerSettings, "Who the invoices are from."),
+    ("database", DatabaseSettings, "PostgreSQL 14 or newer."),
+    ("wallet", WalletSettings, "Where invoices are paid to."),
+    ("web", WebSettings, "Pages and the HTTP API."),
+    ("logs", LogSettings, "Logs, on standard error."),
+)
+LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
+    ("metering.sources", SourceSettings, "Where GPU samples come from; one block a source."),
+    ("chains", ChainSettings, "Chains that invoices are paid on; one block a chain."),
+    ("chains.tokens", TokenSettings, "Tokens of the chain above; one block a token."),
+)
+EXAMPLES: Final[dict[str, Any]] = {
+    "issuer.name": "Example GPU Pty Ltd",
+    "issuer.address": "1 Example Street, Brisbane",
+    "issuer.tax_id": "ABN 00 000 000 000",
+    "database.url": "postgresql://stablemeter@db.example/stablemeter",
+    "wallet.treasury": "0x0000000000000000000000000000000000000001",
+    "wallet.xpub": "xpub...",
+    "wallet.archive": ["/srv/archive", "/mnt/other-disk/archive"],
+    "web.public_url": "https://pay.example",
+    "metering.sources.name": "brisbane",
+    "metering.sources.type": "prometheus",
+    "metering.sources.url": "http://127.0.0.1:9090",
+    "metering.sources.targets": ["http://node-1:9400/metrics", "http://node-2:9400/metrics"],
+    "metering.sources.matchers": 'job="dcgm"',
+    "metering.sources.max_gap_seconds": 150,
+    "metering.sources.since": "2026-10-01T00:00:00Z",
+    "metering.sources.headers": {"X-Scope-OrgID": "fleet"},
+    "chains.chain_id": 8453,
+    "chains.name": "base",
+    "chains.rpc_urls": ["https://rpc-1.example", "https://rpc-2.example"],
+    "chains.confirmations": 12,
+    "chains.finality": "safe",
+    "chains.final_confirmations": 100,
+    "chains.start_block": 38_000_000,
+    "chains.tokens.symbol": "USDC",
+    "chains.tokens.address": "0x0000000000000000000000000000000000000002",
+    "chains.tokens.decimals": 6,
+}
+
+
+def toml() -> str:
+    """The example file: every key, with what it means and its default or an example."""
+    lines = [HEAD]
+    for name, model, title in SECTIONS:
+        lines += [f"\n# {title}", f"[{name}]", *_keys(name, model)]
+    for name, model, title in LISTS:
+        lines += [f"\n# {title}", f"# [[{name}]]", *_keys(name, model)]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(section: str, model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if (section, name) == ("chains", "tokens"):
+            continue
+        value = EXAMPLES.get(f"{section}.{name}", _default(field))
+        yield f"# {field.description}" + (" (required)" if field.is_required() else "") + _choices(field)
+        yield f"# {name} = {_toml(value)}"
+
+
+def markdown() -> str:
+    """The page docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "One TOML file: `--config`, `STABLEMETER_CONFIG`, or `./stablemeter.toml`. Every key is also an environment",
+        "variable: `database.url` is `STABLEMETER_DATABASE__URL`; lists are given there as JSON. Unknown keys refuse to",
+        "start. This page and `config/stablemeter.example.toml` are made from the code by `make docs`.",
+        "",
+        "| key | meaning | default |",
+        "|---|---|---|",
+        f"| `data_dir` | {Settings.model_fields['data_dir'].description} | `~/.local/share/stablemeter` |",
+    ]
+    for section, model, _ in (*SECTIONS, *LISTS):
+        for name, field in model.model_fields.items():
+            default = "required" if field.is_required() else f"`{_toml(_default(field))}`"
+            shown = f"{section}[].{name}" if (section, model, _) in LISTS else f"{section}.{name}"
+            lines.append(f"| `{shown}` | {field.description}{_choices(field)} | {default} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: FieldInfo) -> Any:
+    value = field.get_default(call_default_factory=True) if not field.is_required() else ""
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def _choices(field: FieldInfo) -> str:
+    options = [str(one) for one in get_args(field.annotation) if isinstance(one, str)]
+    return f": {', '.join(options)}" if options and not any(one in str(field.description) for one in options) else ""
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '""'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{key}" = {_toml(one)}' for key, one in value.items()) + " }" if value else "{}"
+    text = str(value if not isinstance(value, Path) else value.as_posix())
+    return "'" + text + "'" if '"' in text else '"' + text + '"'

@@ -1,0 +1,192 @@
+"""`stablemeter invoice`: preview, issue, show, list, void."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.context import actor, application, show, show_json
+from billing.cli.options import AsJson, Period
+
+if TYPE_CHECKING:
+    from billing.bootstrap import App
+    from billing.invoicing.invoice import Invoice
+
+app = typer.Typer(help="Invoices: preview, run, issue, show, list, void.", no_args_is_help=True)
+
+Tenant = Annotated[str, typer.Option("--tenant", help="Only this payer")]
+
+
+@app.command()
+def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> None:
+    """What would be invoiced for a month as things are now. Writes nothing."""
+    from billing.core.money import decimal_text
+    from billing.core.period import parse_month
+    from billing.invoicing.draft import coverage_text
+
+    with application() as one:
+        drafted = one.drafter.preview(parse_month(period), tenant)
+    rows = [
+        {
+            "payer": draft.payer.slug,
+            "tenant": line.consumer.slug,
+            "description": line.description,
+            "seconds": line.rated.seconds,
+            "unit_price": format(line.rated.key.unit_price, "f"),
+            "amount": decimal_text(line.rated.amount, draft.currency.exponent),
+            "currency": draft.currency.code,
+            "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds),
+            "note": note,
+        }
+        for note, group in (("", drafted.drafts), ("late: its invoice was issued before", drafted.late))
+        for draft in group
+        for line in draft.lines
+    ]
+    columns = ("payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "note")
+    show(rows, columns, as_json=as_json, empty="nothing to invoice")
+
+
+@app.command()
+def run(period: Period, as_json: AsJson = False) -> None:
+    """Issue the invoices of a month that is over: everybody's that has none yet."""
+    _issue(period, "", as_json)
+
+
+@app.command()
+def issue(tenant: Annotated[str, typer.Argument(help="The payer")], period: Period, as_json: AsJson = False) -> None:
+    """Issue one payer's invoice of a month; after a void, the one that replaces it."""
+    _issue(period, tenant, as_json)
+
+
+def _issue(period: str, tenant: str, as_json: bool) -> None:
+    from billing.core.period import parse_month
+
+    with application() as one:
+        accept_chains(one)
+        issued = one.issuer.run(parse_month(period), tenant, actor=actor())
+        rows = [_row(one, invoice) for invoice in issued]
+    show(rows, _COLUMNS, as_json=as_json, empty="nothing left to invoice")
+
+
+def accept_chains(one: "App") -> None:
+    """Verify the chains that the wallet is not accepted on yet. One that is not ready is simply not offered."""
+    from billing.core.errors import Conflict, Unavailable
+
+    for chain in one.chains:
+        if chain.chain_id not in one.accepter.accepted():
+            try:
+                one.check_chain(chain.chain_id)
+            except (Conflict, Unavailable) as error:
+                typer.echo(f"note: {chain.name} is not offered: {error}", err=True)
+
+
+_COLUMNS = ("number", "tenant", "period", "status", "currency", "total", "remaining", "due_at", "address")
+
+
+def _row(one: "App", invoice: "Invoice") -> dict[str, Any]:
+    from billing.core.money import decimal_text
+    from billing.core.onchain import checksum
+
+    def money(units: int) -> str:
+        return decimal_text(units, invoice.currency.exponent)
+
+    return {
+        "number": invoice.number,
+        "tenant": invoice.tenant,
+        "period": f"{invoice.period.start:%Y-%m}",
+        "status": invoice.status.value + (" (overdue)" if invoice.overdue(one.clock.now()) else ""),
+        "currency": invoice.currency.code,
+        "total": money(invoice.total),
+        "credits": money(invoice.credits),
+        "amount_due": money(invoice.amount_due),
+        "paid": money(invoice.paid),
+        "remaining": money(invoice.remaining),
+        "issued_at": invoice.issued_at,
+        "due_at": invoice.due_at,
+        "address": checksum(invoice.address) if invoice.address else None,
+        "digest": invoice.digest,
+        "replaces": invoice.replaces,
+        "url": f"{one.settings.public_url}/pay/{invoice.pay_token}",
+    }
+
+
+@app.command("list")
+def list_(
+    tenant: Tenant = "",
+    status: Annotated[str, typer.Option(help="open, paid, void or uncollectible")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """All invoices."""
+    from billing.core.errors import Invalid
+    from billing.invoicing import store
+    from billing.invoicing.lifecycle import InvoiceStatus
+    from billing.tenants import store as tenants
+
+    if status and status not in list(InvoiceStatus):
+        raise Invalid(f"{status!r} is no status", remedy=", ".join(InvoiceStatus))
+    with application() as one:
+        with one.database.transaction() as session:
+            tenant_id = tenants.by_slug(session, tenant).id if tenant else None
+            only = store.Filter(tenant_id=tenant_id, status=InvoiceStatus(status) if status else None)
+            found = store.listed(session, only)
+        rows = [_row(one, invoice) for invoice in found]
+    show(rows, _COLUMNS, as_json=as_json, empty="no invoices")
+
+
+@app.command("show")
+def show_(
+    number: str,
+    document: Annotated[Path | None, typer.Option(help="Write the document's exact bytes to this file")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One invoice with its lines; or its document, byte for byte."""
+    from billing.core.money import decimal_text
+    from billing.invoicing import store
+    from billing.invoicing.draft import coverage_text
+
+    with application() as one:
+        with one.database.transaction() as session:
+            invoice = store.by_number(session, number)
+            lines = store.lines(session, invoice.id)
+            content = store.document(session, invoice.id)
+            notes = store.credit_notes(session, invoice.id)
+        row = _row(one, invoice)
+    if document is not None:
+        document.write_bytes(content)
+        typer.echo(f"{number}: {len(content)} bytes to {document}")
+        return
+    row["lines"] = [
+        {
+            "line": line.position,
+            "tenant": line.tenant,
+            "description": line.description,
+            "from": line.period.start,
+            "to": line.period.end,
+            "seconds": line.quantity_seconds,
+            "unit_price": format(line.unit_price, "f"),
+            "amount": decimal_text(line.amount, invoice.currency.exponent),
+            "coverage": coverage_text(line.measured_seconds, line.quantity_seconds),
+            "excluded": [f"{seconds} s {reason}" for reason, seconds in line.excluded],
+        }
+        for line in lines
+    ]
+    row["credit_notes"] = notes
+    if as_json:
+        show_json(row)
+        return
+    for key, value in row.items():
+        if key not in ("lines", "credit_notes") and value is not None:
+            typer.echo(f"{key}: {value}")
+    typer.echo()
+    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "excluded")
+    show(row["lines"], columns, as_json=False)
+    for note in notes:
+        typer.echo(f"taken back by {note['number']}: {note['reason']}")
+
+
+@app.command()
+def void(number: str, reason: Annotated[str, typer.Option(help="Why; on the credit note")]) -> None:
+    """Take an open invoice back with a credit note. Its usage may be invoiced again."""
+    with application() as one:
+        note = one.issuer.void(number, reason=reason, actor=actor())
+    typer.echo(f"{number} is void; credit note {note}")

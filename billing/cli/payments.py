@@ -1,0 +1,108 @@
+"""`stablemeter payment`, `exception` and `reconcile`: what came in, and what waits for a person."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.context import actor, application, show
+from billing.cli.options import AsJson, Reason
+
+if TYPE_CHECKING:
+    from billing.bootstrap import App
+
+app = typer.Typer(help="Payments: list.", no_args_is_help=True)
+exceptions = typer.Typer(help="What waits for a person: list, resolve.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    invoice: Annotated[str, typer.Option(help="Only this invoice's")] = "",
+    all_: Annotated[bool, typer.Option("--all", help="Flushes and the treasury's own movements too")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Transfers to payment addresses, and what was done with them."""
+    from billing.invoicing import store as invoicing
+    from billing.reconciliation import store
+
+    with application() as one:
+        with one.database.transaction() as session:
+            ids = [invoicing.by_number(session, invoice).id] if invoice else None
+            found = store.payments(session, invoice_ids=ids, incoming_only=not all_, limit=100_000)
+        rows = [_row(one, row) for row in found]
+    columns = (
+        "id",
+        "invoice",
+        "tenant",
+        "amount",
+        "token",
+        "chain",
+        "status",
+        "confirmations",
+        "kind",
+        "disposition",
+        "tx_hash",
+    )
+    show(rows, columns, as_json=as_json, empty="no payments seen")
+
+
+def _row(one: "App", row: dict[str, Any]) -> dict[str, Any]:
+    from billing.core.money import decimal_text
+    from billing.core.onchain import Address, checksum
+
+    token = next((t for t in one.tokens if (t.chain_id, t.address) == (row["chain_id"], row["token_address"])), None)
+    chain = next((c.name for c in one.chains if c.chain_id == row["chain_id"]), str(row["chain_id"]))
+    shown = {name: checksum(Address(row[name])) for name in ("token_address", "from_address", "to_address")}
+    units = row.pop("units")
+    return {
+        **row,
+        **shown,
+        "amount_units": str(units),
+        "amount": decimal_text(units, token.decimals) if token else None,
+        "token": token.symbol if token else row["token_address"],
+        "chain": chain,
+    }
+
+
+@exceptions.command("list")
+def list_exceptions(
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too")] = False, as_json: AsJson = False
+) -> None:
+    """What waits for a person."""
+    from billing.reconciliation import store
+
+    with application() as one, one.database.transaction() as session:
+        rows = store.exceptions(session, status=None if everything else "open")
+    columns = ("id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at")
+    show(rows, columns, as_json=as_json, empty="nothing waits for a person")
+
+
+@exceptions.command()
+def resolve(
+    number: Annotated[int, typer.Argument(help="The exception's id")],
+    how: Annotated[str, typer.Option("--as", help="credit, refund or acknowledge")],
+    reason: Reason,
+    tenant: Annotated[str, typer.Option(help="Whose credit it is, when that is not known")] = "",
+) -> None:
+    """Decide. What is booked is told; nothing is ever sent from here."""
+    from billing.core.errors import Invalid
+    from billing.reconciliation.resolver import Resolution
+
+    if how not in list(Resolution):
+        raise Invalid(f"--as {how!r} is no resolution", remedy=", ".join(Resolution))
+    with application() as one:
+        done = one.resolver.resolve(number, Resolution(how), reason=reason, actor=actor(), tenant=tenant)
+    typer.echo(f"exception {number} resolved: {done}")
+
+
+def reconcile() -> None:
+    """Match what came in with invoices, book it, and take back what left the chain."""
+    with application() as one:
+        done = one.reconciler.tick()
+    typer.echo(
+        f"{done.booked} booked, {done.reversed} taken back, {done.invoices_paid} invoices paid, "
+        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person"
+    )
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(reconcile)

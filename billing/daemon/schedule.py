@@ -1,0 +1,147 @@
+"""The job table: what is done how often, and under which role."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from billing.bootstrap import App
+from billing.core.errors import StablemeterError
+from billing.core.period import epoch_seconds
+from billing.metering.sources.dcgm import DcgmSource
+from billing.telemetry import metrics
+from billing.telemetry.logs import logger
+
+DAY: Final = 86_400
+
+
+class RoleName(StrEnum):
+    """What a process may do. `collector` and `invoicer` run in the worker process, the others in the main one."""
+
+    COLLECTOR = "collector"
+    INVOICER = "invoicer"
+    WATCHER = "watcher"
+    WEB = "web"
+
+
+WORKER_ROLES: Final = frozenset({RoleName.COLLECTOR, RoleName.INVOICER})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """`run` is one bounded tick: idempotent, and safe to kill at any line."""
+
+    name: str
+    role: RoleName
+    every_seconds: int
+    run: Callable[[], None]
+
+
+def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
+    """The jobs of some roles."""
+    table: list[Job] = []
+    if RoleName.COLLECTOR in roles:
+        table += [_scrape(app, source, every) for source, every in _scrapers(app)]
+        table += [Job(f"flush {source.name}", RoleName.COLLECTOR, 60, _flush(source)) for source in app.scrapers]
+        table.append(Job("collect", RoleName.COLLECTOR, 60, lambda: _collect(app)))
+    if RoleName.INVOICER in roles:
+        table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
+    if RoleName.WATCHER in roles:
+        for chain, one in zip(app.chains, app.settings.chains, strict=True):
+            table.append(Job(f"watch {chain.name}", RoleName.WATCHER, one.poll_seconds, _watch(app, chain.chain_id)))
+            table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
+        table.append(Job("reconcile", RoleName.WATCHER, 2, lambda: _reconcile(app)))
+        table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
+    return table
+
+
+def _scrapers(app: App) -> list[tuple[DcgmSource, int]]:
+    return [
+        (source, one.scrape_interval_seconds)
+        for source, one in zip(app.sources, app.settings.metering.sources, strict=True)
+        if isinstance(source, DcgmSource)
+    ]
+
+
+def _scrape(app: App, source: DcgmSource, every: int) -> Job:
+    def tick() -> None:
+        now = app.clock.now()
+        found = source.scrape(epoch_seconds(now) * 1000 + now.microsecond // 1000)
+        metrics.SCRAPES.labels(source.name, "answered").inc(found.answered)
+        metrics.SCRAPES.labels(source.name, "failed").inc(len(found.failed))
+        for target, why in list(found.failed.items())[:5]:
+            logger("scrape").warning("exporter failed", source=source.name, target=target, why=why)
+
+    return Job(f"scrape {source.name}", RoleName.COLLECTOR, every, tick)
+
+
+def _flush(source: DcgmSource) -> Callable[[], None]:
+    def tick() -> None:
+        source.flush()
+
+    return tick
+
+
+def _collect(app: App) -> None:
+    outcome = app.collector.tick(progress=lambda name, _: metrics.WINDOWS.labels(name).inc())
+    if outcome.windows or outcome.failures:
+        logger("collect").info(
+            "windows read", windows=outcome.windows, samples=outcome.samples, failures=outcome.failures
+        )
+    if outcome.failures:
+        raise StablemeterError(f"{outcome.failures} sources could not be read; see meter status")
+
+
+def _invoice(app: App) -> None:
+    issued = app.issuer.tick()
+    if issued:
+        logger("invoice").info("invoices issued", count=issued)
+
+
+def _watch(app: App, chain_id: int) -> Callable[[], None]:
+    def tick() -> None:
+        watcher = app.watchers[chain_id]
+        name = watcher.chain.name
+        failures = [endpoint.failures for endpoint in watcher.pool.endpoints]
+        try:
+            done = watcher.tick()
+        finally:
+            for endpoint, before in zip(watcher.pool.endpoints, failures, strict=True):
+                if endpoint.failures > before:
+                    metrics.ENDPOINT_FAILURES.labels(name, endpoint.node.url).inc()
+        metrics.BLOCKS.labels(name).inc(done.blocks)
+        metrics.LOGS.labels(name).inc(done.logs)
+        metrics.TRANSFERS.labels(name).inc(done.transfers)
+        metrics.ZERO_TRANSFERS.labels(name).inc(done.zero_value)
+        metrics.REORGS.labels(name).inc(done.reorgs)
+        if done.transfers or done.reorgs:
+            logger("watch").info(
+                "chain moved", chain=name, transfers=done.transfers, reorgs=done.reorgs, orphaned=done.orphaned
+            )
+
+    return tick
+
+
+def _check(app: App, chain_id: int) -> Callable[[], None]:
+    return lambda: app.check_chain(chain_id)
+
+
+def _reconcile(app: App) -> None:
+    done = app.reconciler.tick()
+    if done.booked or done.reversed:
+        logger("reconcile").info(
+            "transfers settled",
+            booked=done.booked,
+            reversed=done.reversed,
+            paid=done.invoices_paid,
+            reopened=done.invoices_reopened,
+            exceptions=done.exceptions,
+        )
+
+
+def _audit(app: App) -> None:
+    result = app.auditor.run()
+    for finding in result.findings[:20]:
+        logger("audit").error("finding", check=finding.check, subject=finding.subject, detail=finding.detail)
+    if result.findings:
+        raise StablemeterError(f"the audit has {len(result.findings)} findings", remedy="stablemeter audit lists them")
