@@ -1,7 +1,7 @@
 """Writes the bytecode that the rest of the repository uses, or checks that it is still the same.
 
-Owns: billing/wallets/forwarder_code.json and contracts/artifacts/testing.json.
-Invariant: both are exactly what the pinned compiler makes of contracts/src and contracts/test.
+Owns: billing/wallets/forwarder_code.json, billing/demo/token_code.json and contracts/artifacts/testing.json.
+Invariant: they are exactly what the pinned compiler makes of contracts/src and contracts/test.
 
     python contracts/build.py write    after a change of the contracts
     python contracts/build.py check    in CI: fails when the committed bytes differ
@@ -19,6 +19,7 @@ Json = dict[str, Any]
 HERE = Path(__file__).resolve().parent
 CODE_FILE = HERE.parent / "billing/wallets/forwarder_code.json"
 TESTING_FILE = HERE / "artifacts/testing.json"
+DEMO_FILE = HERE.parent / "billing/demo/token_code.json"
 
 # The keyless deployment proxy: where it stands, it has this address and this code.
 PROXY = {
@@ -132,7 +133,8 @@ def testing_code() -> Json:
 
 def build() -> dict[Path, str]:
     forge("build", "--force", "--skip", "test")
-    made = {CODE_FILE: forwarder_code(), TESTING_FILE: testing_code()}
+    testing = testing_code()
+    made = {CODE_FILE: forwarder_code(), TESTING_FILE: testing, DEMO_FILE: {"TestUSD": testing["TestUSD"]}}
     return {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}
 
 

@@ -95,7 +95,8 @@ def _slice(
     if any(held.span[0] <= at < held.span[1] for held in ledger.leases):
         if any(row[0] <= at < row[1] and row[2].state == "accepted" for row in ledger.exclusions):
             parts.append((Category.EXCLUDED, SLOTS))
-        return parts
+        unread = all(_at(ledger.observed.get(device.id, ()), at) is None for device in ledger.devices)
+        return parts or ([(Category.UNREAD, SLOTS)] if unread else [])
     present = 0
     for device in ledger.devices:
         segment = _at(ledger.observed.get(device.id, ()), at)

@@ -120,6 +120,17 @@ class DcgmSource:
                     self._note(target, page, now_ms)
         return result
 
+    def probe(self) -> Scrape:
+        """Ask every target once and note nothing, for `doctor`."""
+        result = Scrape()
+        with ThreadPoolExecutor(max_workers=min(self._settings.concurrency, len(self._settings.targets))) as pool:
+            for target, page in zip(self._settings.targets, pool.map(self._page, self._settings.targets), strict=True):
+                if isinstance(page, str):
+                    result.failed[target] = page
+                else:
+                    result.answered += 1
+        return result
+
     def flush(self) -> int:
         """Write what changed since the last flush. Called about once a minute: a crash loses no more than that."""
         changed = [run for run in (*self._closed, *(self._open or {}).values()) if run.changed]
@@ -168,7 +179,7 @@ class DcgmSource:
         return bytes(body)
 
     def _note(self, target: str, page: bytes, now_ms: int) -> None:
-        instance = httpx.URL(target).netloc.decode()
+        instance = instance_of(target)
         self._extend(instance, Sample(DeviceKey(""), "", "", ""), (), now_ms)
         found: dict[DeviceKey, tuple[Sample, set[str]]] = {}
         at = page.find(self._needle)
@@ -206,6 +217,12 @@ class DcgmSource:
         if run is not None:
             self._closed.append(run)
         self._open[key] = ScrapeRun(instance, sample.key, sample.model, sample.host, labels, now_ms, now_ms)
+
+
+def instance_of(target: str) -> str:
+    """An exporter's name, from its page's URL: `http://node-1:9400/metrics` is `node-1:9400`."""
+    url = httpx.URL(target)
+    return url.netloc.decode() + url.path.removesuffix("/metrics").rstrip("/")
 
 
 def parse_labels(text: str) -> dict[str, str]:

@@ -3,9 +3,11 @@
 `count_over_time` bills the sample on the edge twice on Prometheus 2, and subqueries bill outages; so neither is used.
 """
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
 import orjson
@@ -13,9 +15,10 @@ import orjson
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.period import Seconds
 from billing.metering.reading import Cadence, DeviceRuns, Reading, runs_of
-from billing.metering.sources.labels import LabelRules
+from billing.metering.sources.labels import LabelRules, Sample
 
 BODY_BYTES_MAX: Final = 1 << 30
+SERIES_REMEMBERED_MAX: Final = 200_000
 _TOO_MUCH: Final = ("too many samples", "exceeded maximum", "limit", "timed out", "too large")
 
 
@@ -34,9 +37,18 @@ class PrometheusSettings:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+class Series(NamedTuple):
+    """One series: its labels, when it was sampled (ms, in order) and the samples as they came: [seconds, value]."""
+
+    labels: dict[str, str]
+    times: list[int]
+    samples: list[Any]
+
+
 class PrometheusSource:
     def __init__(self, settings: PrometheusSettings) -> None:
         self._settings = settings
+        self._known: dict[tuple[tuple[str, str], ...], Sample | None] = {}
         self._rules = LabelRules(settings.tenant_label)
         self._client = httpx.Client(
             base_url=settings.url.rstrip("/"),
@@ -77,34 +89,48 @@ class PrometheusSource:
         answer = self._json(self._send("GET", "/api/v1/status/buildinfo", {}))
         return str(answer.get("data", {}).get("version", "unknown version"))
 
-    def _add_devices(self, reading: Reading, series: list[tuple[dict[str, str], list[tuple[int, str]]]]) -> None:
-        times: dict[Any, dict[str, list[int]]] = {}
-        for labels, samples in series:
+    def _add_devices(self, reading: Reading, series: list[Series]) -> None:
+        times: dict[DeviceKey, dict[str, list[int]]] = {}
+        for labels, at, _ in series:
             instance = labels.get("instance", "")
-            one = self._rules.sample(labels, instance)
+            one = self._sample(labels, instance)
             if one is None:
                 reading.problems.add("a series names no device")
                 continue
             if job := labels.get("job"):
                 self._jobs.add(job)
-            reading.samples += len(samples)
-            reading.devices.setdefault(one.key, DeviceRuns(one.model, one.host, instance))
-            at = [at for at, _ in samples]
-            by_label = times.setdefault(one.key, {})
-            known = by_label.get(one.label)
-            by_label[one.label] = at if known is None else sorted({*known, *at})
+            reading.samples += len(at)
+            by_label = times.get(one.key)
+            if by_label is None:
+                reading.devices[one.key] = DeviceRuns(one.model, one.host, instance)
+                times[one.key] = {one.label: at}
+            else:
+                known = by_label.get(one.label)
+                by_label[one.label] = at if known is None else sorted({*known, *at})
         for key, by_label in times.items():
             reading.devices[key].runs = runs_of(by_label, self.cadence.max_gap_ms)
 
-    def _add_answering(self, reading: Reading, series: list[tuple[dict[str, str], list[tuple[int, str]]]]) -> None:
-        by_instance: dict[str, list[int]] = {}
-        for labels, samples in series:
-            by_instance.setdefault(labels.get("instance", ""), []).extend(at for at, value in samples if value == "1")
-        for instance, times in by_instance.items():
-            reading.answering[instance] = runs_of({"": sorted(set(times))}, self.cadence.max_gap_ms)
+    def _sample(self, labels: dict[str, str], instance: str) -> Sample | None:
+        """What the labels mean. Series keep their labels for days, so the answer is remembered."""
+        key = tuple(labels.items())
+        try:
+            return self._known[key]
+        except KeyError:
+            if len(self._known) >= SERIES_REMEMBERED_MAX:
+                self._known.clear()
+            found = self._known[key] = self._rules.sample(labels, instance)
+            return found
 
-    def _series(self, selector: str, reach: tuple[int, int]) -> list[tuple[dict[str, str], list[tuple[int, str]]]]:
-        """(labels, [(ms, value)]) of every series with samples in `(reach[0], reach[1]]`.
+    def _add_answering(self, reading: Reading, series: list[Series]) -> None:
+        by_instance: dict[str, set[int]] = {}
+        for labels, times, samples in series:
+            up = {at for at, (_, value) in zip(times, samples, strict=True) if value == "1"}
+            by_instance.setdefault(labels.get("instance", ""), set()).update(up)
+        for instance, at in by_instance.items():
+            reading.answering[instance] = runs_of({"": sorted(at)}, self.cadence.max_gap_ms)
+
+    def _series(self, selector: str, reach: tuple[int, int]) -> list[Series]:
+        """Every series with samples in `(reach[0], reach[1]]`.
 
         A server that finds the span too large is asked for its halves.
         """
@@ -115,16 +141,17 @@ class PrometheusSource:
             middle = (reach[0] + reach[1]) // 2
             halves = [*self._series(selector, (reach[0], middle)), *self._series(selector, (middle, reach[1]))]
             return _rejoined(halves)
-        answer = self._json(response)
-        if answer.get("warnings"):
-            raise Untrusted(f"{self.name} answered with a warning: {str(answer['warnings'])[:200]}")
-        try:
-            data = answer["data"]
-            if data["resultType"] != "matrix":
-                raise Untrusted(f"{self.name} answered with a {data['resultType']} instead of a matrix")
-            return [(one["metric"], _millis(one["values"], reach)) for one in data["result"]]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Untrusted(f"{self.name} answered with something that is no result") from error
+        with _few_collections():
+            answer = self._json(response)
+            if answer.get("warnings"):
+                raise Untrusted(f"{self.name} answered with a warning: {str(answer['warnings'])[:200]}")
+            try:
+                data = answer["data"]
+                if data["resultType"] != "matrix":
+                    raise Untrusted(f"{self.name} answered with a {data['resultType']} instead of a matrix")
+                return [_decoded(one["metric"], one["values"], reach) for one in data["result"]]
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                raise Untrusted(f"{self.name} answered with something that is no result") from error
 
     def _send(self, method: str, path: str, data: dict[str, str]) -> httpx.Response:
         try:
@@ -156,18 +183,32 @@ def _says_too_much(response: httpx.Response) -> bool:
     return any(phrase in response.text.lower() for phrase in _TOO_MUCH)
 
 
-def _millis(values: list[Any], reach: tuple[int, int]) -> list[tuple[int, str]]:
-    """Samples as (ms, value), without those on or before the reach's start: Prometheus 2 includes that edge, 3 does not."""
-    samples = [(round(at * 1000), value) for at, value in values]
-    if samples and (samples[0][0] <= reach[0] or samples[-1][0] > reach[1]):
-        samples = [sample for sample in samples if reach[0] < sample[0] <= reach[1]]
-    return samples
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """An answer is a few hundred thousand little lists. None of them is garbage, and looking for it again and again
+    takes twice as long as decoding does."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
-def _rejoined(
-    parts: list[tuple[dict[str, str], list[tuple[int, str]]]],
-) -> list[tuple[dict[str, str], list[tuple[int, str]]]]:
-    joined: dict[tuple[tuple[str, str], ...], tuple[dict[str, str], list[tuple[int, str]]]] = {}
-    for labels, samples in parts:
-        joined.setdefault(tuple(sorted(labels.items())), (labels, []))[1].extend(samples)
+def _decoded(labels: dict[str, str], samples: list[Any], reach: tuple[int, int]) -> Series:
+    """Without samples on or before the reach's start: Prometheus 2 includes that edge, 3 does not."""
+    times = [round(at * 1000) for at, _ in samples]
+    if times and (times[0] <= reach[0] or times[-1] > reach[1]):
+        samples = [sample for sample, at in zip(samples, times, strict=True) if reach[0] < at <= reach[1]]
+        times = [at for at in times if reach[0] < at <= reach[1]]
+    return Series(labels, times, samples)
+
+
+def _rejoined(parts: list[Series]) -> list[Series]:
+    joined: dict[tuple[tuple[str, str], ...], Series] = {}
+    for part in parts:
+        whole = joined.setdefault(tuple(sorted(part.labels.items())), Series(part.labels, [], []))
+        whole.times.extend(part.times)
+        whole.samples.extend(part.samples)
     return list(joined.values())
