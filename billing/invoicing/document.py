@@ -5,6 +5,7 @@ docs/document.md specifies it for those who write their own verifier.
 """
 
 import json
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +21,9 @@ INVOICE_TYPE: Final = "stablemeter/invoice@1"
 CREDIT_NOTE_TYPE: Final = "stablemeter/credit-note@1"
 DOCUMENT_BYTES_MAX: Final = 8 << 20
 INTEGER_MAX: Final = 2**53 - 1
+DEPTH_MAX: Final = 16
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 Text = Annotated[str, StringConstraints(max_length=500)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -183,8 +187,8 @@ def digest(content: bytes) -> Hash32:
 def parse(content: bytes) -> InvoiceDocument | CreditNoteDocument:
     """Read a document. Raises Invalid for what is not canonical, has a key twice, is of an unknown type, or does not
     add up: two readers can never understand it differently."""
-    if len(content) > DOCUMENT_BYTES_MAX:
-        raise Invalid("the document is too large")
+    if len(content) > DOCUMENT_BYTES_MAX or _depth(content) > DEPTH_MAX:
+        raise Invalid("the document is too large, or nested too deeply")
     try:
         raw = json.loads(
             content.decode("utf-8"), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float
@@ -209,6 +213,15 @@ def parse(content: bytes) -> InvoiceDocument | CreditNoteDocument:
     if isinstance(document, InvoiceDocument):
         _add_up(document)
     return document
+
+
+def _depth(content: bytes) -> int:
+    """How deeply brackets nest outside of strings: a reader that recurses must be told before it reads."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", content)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

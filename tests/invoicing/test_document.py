@@ -1,0 +1,150 @@
+"""Documents: one spelling, any change shows, and the verifier tells consistency from origin."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.core.errors import Invalid
+from billing.core.onchain import Address, Hash32, checksum
+from billing.invoicing import document as documents
+from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.verify import address_of, verify
+from billing.wallets.wallet import TreasuryKind, forwarder_wallet
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "documents"
+WALLET = forwarder_wallet("0x" + "11" * 20, TreasuryKind.EOA)
+THIEF = forwarder_wallet("0x" + "66" * 20, TreasuryKind.EOA)
+
+
+def content(name: str = "invoice.json") -> bytes:
+    return (GOLDEN / name).read_bytes()
+
+
+def changed(**fields: Any) -> bytes:
+    """The golden invoice with other fields, canonical again."""
+    return rfc8785.dumps({**json.loads(content()), **fields})
+
+
+def test_the_golden_document_keeps_its_bytes_digest_and_address() -> None:
+    parsed = documents.parse(content())
+    assert isinstance(parsed, InvoiceDocument)
+    assert documents.canonical(parsed) == content()
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    digest = documents.digest(content())
+    assert digest == expected["digest"]
+    address = address_of(parsed, digest)
+    assert address is not None and checksum(address) == expected["address"]
+    assert WALLET.pin() == expected["pin"]
+
+
+def test_a_genuine_invoice_passes_and_says_so() -> None:
+    expected = json.loads((GOLDEN / "expected.json").read_text())
+    verdict = verify(content(), [WALLET.pin()], Address(expected["address"].lower()))
+    assert verdict.genuine and verdict.words[-1].startswith("genuine: the wallet is the issuer's")
+
+
+def test_a_swapped_address_fails_even_with_the_right_pin() -> None:
+    verdict = verify(content(), [WALLET.pin()], Address("0x" + "22" * 20))
+    assert not verdict.genuine and "do not pay" in verdict.words[-1]
+
+
+def test_without_a_pin_it_is_consistent_and_no_more() -> None:
+    verdict = verify(content(), [], None)
+    assert not verdict.genuine and "origin unproven" in verdict.words[-1]
+
+
+def test_a_whole_other_document_of_a_thief_fails_the_pin() -> None:
+    wallet = {
+        "mode": "forwarder",
+        "factory": THIEF.factory,
+        "implementation": THIEF.implementation,
+        "treasury": THIEF.treasury,
+        "treasury_kind": "eoa",
+        "flusher": THIEF.flusher,
+    }
+    forged = changed(wallet=wallet)
+    own = verify(forged, [], None)
+    assert own.address is not None, "it is consistent in itself"
+    verdict = verify(forged, [WALLET.pin()], own.address)
+    assert not verdict.genuine and "is not the issuer's; do not pay it" in verdict.words[-1]
+    swapped = changed(wallet={**json.loads(content())["wallet"], "factory": THIEF.factory})
+    assert not verify(swapped, [WALLET.pin()], None).genuine
+
+
+def test_in_xpub_mode_nothing_is_proven() -> None:
+    named = changed(wallet={"mode": "xpub", "address": "0x" + "33" * 20})
+    verdict = verify(named, [WALLET.pin()], Address("0x" + "33" * 20))
+    assert not verdict.genuine and "commits to nothing" in verdict.words[-1]
+
+
+@given(st.data())
+def test_any_changed_byte_fails(data: st.DataObject) -> None:
+    """Flip one byte anywhere: either it is no document any more, or it stands for another address."""
+    original = content()
+    at = data.draw(st.integers(0, len(original) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda b: b != original[at]))
+    mutated = original[:at] + bytes([byte]) + original[at + 1 :]
+    shown = verify(original, [], None).address
+    try:
+        verdict = verify(mutated, [WALLET.pin()], shown)
+    except Invalid:
+        return
+    assert not verdict.genuine
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (b"", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"{}", "unknown type"),
+        (b"[]", "unknown type"),
+        (b'{"type":"stablemeter/invoice@2"}', "unknown type"),
+        (content() + b"\n", "not canonical"),
+        (b" " + content(), "not canonical"),
+        (content().replace(b'"currency"', b'"type":"stablemeter/invoice@1","currency"', 1), "a key twice"),
+        (content().replace(b'"quantity_seconds":360000', b'"quantity_seconds":360000.0'), "only whole numbers"),
+        (content().replace(b'"quantity_seconds":360000', b'"quantity_seconds":1e3'), "only whole numbers"),
+        (content().replace(b'"quantity_seconds":360000', b'"quantity_seconds":NaN'), "only whole numbers"),
+        (content().replace(b'"quantity_seconds":360000', b'"quantity_seconds":9007199254740993'), "malformed"),
+        (content().replace(b'"amount_due":"200.00"', b'"amount_due":"199.00"'), "does not add up"),
+        (content().replace(b'"amount_due":"200.00"', b'"amount_due":"200.0"'), "one spelling"),
+        (content().replace(b'"number":', b'"number\\u0000":'), "malformed"),
+        (content().replace(b"NVIDIA H100", b"\\ud800"), "malformed"),
+        (content().replace(b"0x1111", b"0x1A11"), "malformed"),
+        (changed(extra=1), "malformed at extra"),
+        (changed(wallet=None), "payment address exactly when something is due"),
+    ],
+)
+def test_what_is_no_canonical_document_is_refused(broken: bytes, words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        documents.parse(broken)
+
+
+def test_a_credit_note_has_no_address() -> None:
+    verdict = verify(content("credit-note.json"), [WALLET.pin()], None)
+    assert verdict.address is None and not verdict.genuine
+
+
+def test_rates_have_one_spelling() -> None:
+    from decimal import Decimal
+
+    assert [documents.rate_text(Decimal(t)) for t in ("2.490", "100", "0.000001", "1E+2", "0")] == [
+        "2.49",
+        "100",
+        "0.000001",
+        "100",
+        "0",
+    ]
+
+
+def test_a_pin_is_the_hash_of_what_it_pins() -> None:
+    from billing.core.keccak import keccak256
+
+    assert Hash32("0x" + keccak256(rfc8785.dumps(WALLET.pinned())).hex()) == WALLET.pin()
