@@ -3,7 +3,9 @@ so that a command which needs no chain does not load the chain's libraries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
+from typing import Final
 
 from billing.audit.auditor import Auditor
 from billing.chain import store as chain_store
@@ -41,6 +43,9 @@ from billing.wallets.accepter import Accepter
 from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
 from billing.wallets.watchlist import WatchList
+
+CLOCKS_APART: Final = timedelta(hours=1)
+"""How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
 
 Fence = Callable[[Session], None]
 
@@ -169,7 +174,7 @@ class App:
         found = self.restorer.restore(actor=actor)
         if found.oldest is not None:
             with self.database.transaction() as session:
-                chain_store.request_rewind(session, found.oldest)
+                chain_store.request_rewind(session, found.oldest - CLOCKS_APART)
         return found
 
     @cached_property

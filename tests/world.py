@@ -216,6 +216,10 @@ def metered(made: World, *tenants: str, hours: int = 100) -> None:
     while collecting.tick(240).windows:
         pass
     made.app.rater.apply(BOOK, actor="test")
+    head = made.node.block("latest")
+    assert head is not None
+    made.node.request("evm_setTime", [max(int(made.clock.now().timestamp()), int(head.mined_at.timestamp()) + 1)])
+    made.node.mine(1)
 
 
 def issued(made: World, *tenants: str, hours: int = 100) -> list[Invoice]:

@@ -23,7 +23,7 @@ class Machine(Generic[S, E]):
         """The state after `event`. Raises Conflict when the table does not list it."""
         after = self.table.get((state, event))
         if after is None:
-            raise Conflict(f"a {self.name} that is {state} cannot {event}")
+            raise Conflict(f"the {self.name} is {state}; that does not allow: {event}")
         return after
 
     def allows(self, state: S, event: E) -> bool:

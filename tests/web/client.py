@@ -16,6 +16,7 @@ from billing.web.app import create_app
 from tests.factories import at
 
 USDC = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+WATCHED = "0x9fe46736679d2d9a65f0992f2272de9f3c7fa6e0"
 TREASURY = "0xa0ee7a142d267c1f36714e4a8f75612f20a79720"
 
 
@@ -62,7 +63,10 @@ def application(database_url: str, folder: Path, clock: ManualClock | None = Non
         "name": "anvil",
         "rpc_urls": ["http://127.0.0.1:1"],
         "confirmations": 3,
-        "tokens": [{"symbol": "USDC", "address": USDC, "decimals": 6}],
+        "tokens": [
+            {"symbol": "USDC", "address": USDC, "decimals": 6},
+            {"symbol": "OUSD", "address": WATCHED, "decimals": 18, "listing": "watch"},
+        ],
     }
     values: dict[str, Any] = {
         "data_dir": folder,

@@ -9,6 +9,7 @@ from billing.bootstrap import App
 from billing.core.clock import ManualClock
 from tests.factories import at
 from tests.web.client import application
+from tests.web.scene import Scene
 from tests.world import World, world
 
 
@@ -23,6 +24,11 @@ def app(database_url: str, tmp_path: Path, clock: ManualClock) -> Iterator[App]:
     made = application(database_url, tmp_path, clock)
     yield made
     made.close()
+
+
+@pytest.fixture
+def scene(app: App, clock: ManualClock) -> Scene:
+    return Scene(app, clock)
 
 
 @pytest.fixture

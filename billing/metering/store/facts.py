@@ -34,7 +34,7 @@ def usage_by_device(session: Session, period: Span, tenant_id: int | None = None
             "SELECT t.slug AS tenant, g.uuid || CASE WHEN d.profile = '' THEN '' ELSE '/' || d.gpu_i_id || ':' || d.profile END"
             " AS device, g.host, g.model, u.basis, count(*) AS runs,"
             " sum(extract(epoch FROM upper(u.during * p.r) - lower(u.during * p.r)))::bigint AS seconds"
-            " FROM (SELECT tstzrange(:start, :end) AS r) p, usage u JOIN tenant t ON t.id = u.tenant_id"
+            " FROM (SELECT tstzrange(:start, :end) AS r) p CROSS JOIN usage u JOIN tenant t ON t.id = u.tenant_id"
             " JOIN device d ON d.id = u.device_id JOIN gpu g ON g.id = d.gpu_id"
             " WHERE u.superseded_at IS NULL AND u.during && p.r"
             " AND (CAST(:tenant AS bigint) IS NULL OR u.tenant_id = :tenant)"
@@ -56,18 +56,17 @@ def intervals(session: Session, tenant_id: int, sku: str, period: Span) -> list[
             " coalesce('lease ' || l.reference, 'label seen by ' || s.name) AS because,"
             " count(r.id) AS readings,"
             " encode(sha256(convert_to(coalesce(string_agg(r.digest, '' ORDER BY r.during), ''), 'UTF8')), 'hex') AS digest"
-            " FROM (SELECT tstzrange(:start, :end) AS r) p, usage u JOIN device d ON d.id = u.device_id"
+            " FROM (SELECT tstzrange(:start, :end) AS r) p CROSS JOIN usage u JOIN device d ON d.id = u.device_id"
             " JOIN gpu g ON g.id = d.gpu_id JOIN sku k ON g.model = ANY(k.models) AND k.profile = d.profile AND k.code = :sku"
             " LEFT JOIN lease l ON l.id = u.lease_id LEFT JOIN source s ON s.id = u.source_id"
             " LEFT JOIN source h ON h.name = g.source"
             " LEFT JOIN reading r ON r.source_id = h.id AND r.superseded_at IS NULL AND r.during && (u.during * p.r)"
             " WHERE u.superseded_at IS NULL AND u.during && p.r AND u.tenant_id = :tenant"
             " GROUP BY u.id, g.uuid, d.gpu_i_id, d.profile, g.host, u.during, p.r, u.basis, l.reference, s.name"
-            ' ORDER BY device COLLATE "C", lower(u.during)'
         ),
         {"start": period.start, "end": period.end, "tenant": tenant_id, "sku": sku},
     )
-    return [dict(row._mapping) for row in rows]
+    return sorted((dict(row._mapping) for row in rows), key=lambda row: (row["device"], row["from"]))
 
 
 def usage_digest(rows: Sequence[Mapping[str, Any]]) -> str:

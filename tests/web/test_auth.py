@@ -1,0 +1,150 @@
+"""Who may call what. The matrix is checked for every route that the application has, so that a new one needs a rule."""
+
+from typing import Final
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from billing.bootstrap import App
+from billing.tenants.keys import KeyRole
+from billing.web.app import create_app, require_rules
+from billing.web.auth import rule_of
+from tests.web.client import Client, client
+from tests.web.scene import Scene
+
+O, F, A, T = KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR, KeyRole.TENANT  # noqa: E741
+STAFF: Final = {O, F, A}
+EVERYBODY: Final = {O, F, A, T}
+
+RULES: Final = {
+    ("GET", "/api/v1/tenants"): STAFF,
+    ("GET", "/api/v1/tenants/{slug}"): STAFF,
+    ("POST", "/api/v1/tenants"): {O},
+    ("GET", "/api/v1/leases"): EVERYBODY,
+    ("POST", "/api/v1/leases"): {O},
+    ("POST", "/api/v1/leases/{reference}/end"): {O},
+    ("GET", "/api/v1/devices"): STAFF,
+    ("GET", "/api/v1/usage"): EVERYBODY,
+    ("GET", "/api/v1/invoices"): EVERYBODY,
+    ("GET", "/api/v1/invoices/{number}"): EVERYBODY,
+    ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/payments"): EVERYBODY,
+    ("GET", "/api/v1/exceptions"): STAFF,
+}
+PUBLIC: Final = {
+    "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
+    "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document",
+}  # fmt: skip
+
+BODIES: Final = {
+    ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
+    ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
+    ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
+}
+QUERIES: Final = {"/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01"}
+
+
+def routes(api: FastAPI) -> set[tuple[str, str]]:
+    return {(method, r.path) for r in api.routes if isinstance(r, APIRoute) for method in r.methods or ()}
+
+
+def test_every_route_of_the_application_is_in_the_matrix_or_public(app: App) -> None:
+    found = routes(create_app(app))
+    assert {one for one in found if one[1] not in PUBLIC} == set(RULES)
+    assert {path for _, path in found} - {path for _, path in RULES} == PUBLIC
+    assert {method for method, path in found if path in PUBLIC} == {"GET", "HEAD"}, "nothing public changes anything"
+
+
+def test_an_api_route_without_a_rule_is_not_served() -> None:
+    router = APIRouter()
+
+    @router.get("/api/v1/forgotten")
+    def forgotten() -> None: ...
+
+    with pytest.raises(AssertionError, match="/api/v1/forgotten has no rule"):
+        require_rules(FastAPI(routes=list(router.routes)))
+
+
+def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
+    for route in create_app(app).routes:
+        if isinstance(route, APIRoute) and route.path.startswith("/api/v1/"):
+            rule = rule_of(route)
+            assert rule is not None and rule.roles == RULES[(min(route.methods or ()), route.path)]
+
+
+def called(one: Client, method: str, path: str, number: str) -> int:
+    url = path.format(slug="acme", reference="lease-acme", number=number) + QUERIES.get(path, "")
+    body = BODIES.get((method, path))
+    return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
+
+
+def test_every_role_on_every_route(scene: Scene) -> None:
+    """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
+    (invoice,) = scene.invoiced("acme")
+    callers = {role: scene.client(role, "acme" if role is T else "") for role in KeyRole}
+    nobody = Client(create_app(scene.app))
+    for (method, path), allowed in sorted(RULES.items()):
+        assert called(nobody, method, path, invoice.number) == 401, path
+        for role, caller in callers.items():
+            status = called(caller, method, path, invoice.number)
+            if role in allowed:
+                assert status in (200, 201), (role, method, path, status)
+            else:
+                assert status == 403, (role, method, path, status)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "Bearer", "Bearer ", "Basic YTpi", "Bearer nonsense", "Bearer smk_", "bearer smk_00000000_x", "\xff"]
+)
+def test_what_is_no_key_is_401(app: App, value: str) -> None:
+    answer = Client(create_app(app)).get("/api/v1/tenants", headers={"Authorization": value.encode("latin-1")})
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_revoked_key_is_401_at_once(app: App) -> None:
+    one = client(app, O)
+    assert one.get("/api/v1/tenants").status_code == 200
+    app.registrar.revoke_key(one.key.split("_")[1], actor="test")
+    answer = one.get("/api/v1/tenants")
+    assert answer.status_code == 401 and 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_tenant_sees_its_own_and_nobody_elses(scene: Scene) -> None:
+    first, second = scene.invoiced("acme", "beta")
+    scene.pay(first, 20_000_000)
+    scene.pay(second, 20_000_000)
+    scene.mine(3)
+    acme = scene.client(T, "acme")
+    assert {one["tenant"] for one in acme.json("/api/v1/invoices")["items"]} == {"acme"}
+    assert {one["tenant"] for one in acme.json("/api/v1/payments")["items"]} == {"acme"}
+    assert {one["tenant"] for one in acme.json("/api/v1/leases")["items"]} == {"acme"}
+    assert acme.json("/api/v1/usage?from=2026-10-01&to=2026-11-01")["tenant"] == "acme"
+    assert acme.get(f"/api/v1/invoices/{first.number}").status_code == 200
+    assert acme.get(f"/api/v1/invoices/{first.number}/document").status_code == 200
+
+
+def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene: Scene) -> None:
+    """404, with the very words for what nobody has: the answer must not tell that it exists."""
+    _, second = scene.invoiced("acme", "beta")
+    acme = scene.client(T, "acme")
+    for path, theirs, nobodys in (
+        ("/api/v1/invoices/{}", second.number, "INV-999999"),
+        ("/api/v1/invoices/{}/document", second.number, "INV-999999"),
+        ("/api/v1/payments?invoice={}", second.number, "INV-999999"),
+        ("/api/v1/payments?tenant={}", "beta", "nobody"),
+        ("/api/v1/invoices?tenant={}", "beta", "nobody"),
+        ("/api/v1/leases?tenant={}", "beta", "nobody"),
+        ("/api/v1/usage?from=2026-10-01&to=2026-11-01&tenant={}", "beta", "nobody"),
+    ):
+        answers = [acme.get(path.format(name)) for name in (theirs, nobodys)]
+        assert [answer.status_code for answer in answers] == [404, 404], path
+        assert answers[0].text.replace(theirs, "X") == answers[1].text.replace(nobodys, "X")
+
+
+def test_a_cursor_of_somebody_else_shows_only_ones_own(scene: Scene) -> None:
+    scene.invoiced("acme", "beta")
+    cursor = scene.client(O).json("/api/v1/invoices?limit=1")["next_cursor"]
+    assert scene.client(T, "acme").json(f"/api/v1/invoices?cursor={cursor}")["items"] == []
