@@ -7,6 +7,7 @@ one. An endpoint is not believed before it has shown that it knows our last bloc
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Final, Protocol
 
 from billing.chain import store
@@ -184,12 +185,12 @@ class Watcher:
         done.reorgs += 1
         with self._database.transaction() as session:
             remembered = store.blocks_down(session, cursor.chain_id, cursor.number)
-        ancestor = next((b for b in remembered if self._has(node, b)), None)
-        if ancestor is None:
-            self._stop(
-                cursor, f"the chain was reorganised below block {remembered[-1].number}, the oldest remembered", now
-            )
-        assert ancestor is not None
+        gone = list(takewhile(lambda block: not self._has(node, block), remembered))
+        depth = cursor.number - gone[-1].number + 1 if gone else 0
+        if depth > self.chain.reorg_blocks_max or len(gone) == len(remembered):
+            why = f"a reorganisation took back {depth} blocks or more, down to block {gone[-1].number}"
+            raise self._stopped(cursor, why, now)
+        ancestor = remembered[len(gone)]
         with self._database.transaction() as session:
             self._fence(session)
             try:
@@ -202,18 +203,18 @@ class Watcher:
                 found = store.cursor(session, cursor.chain_id)
                 assert found is not None
                 return found
-        self._stop(cursor, why, now)
-        raise AssertionError("unreachable")
+        raise self._stopped(cursor, why, now)
 
     def _has(self, node: Node, block: Block) -> bool:
         found = node.block(block.number)
         return found is not None and found.hash == block.hash
 
-    def _stop(self, cursor: Cursor, why: str, now: datetime) -> None:
+    def _stopped(self, cursor: Cursor, why: str, now: datetime) -> Conflict:
+        """Stop the chain, loudly, until a person has looked. Nothing that is booked is touched."""
         with self._database.transaction() as session:
             self._fence(session)
             store.stop(session, cursor.chain_id, why, now)
-        raise Conflict(f"chain {self.chain.name} is stopped: {why}", remedy="see: stablemeter chain status")
+        return Conflict(f"chain {self.chain.name} is stopped: {why}", remedy="see: stablemeter chain status")
 
     def _rewind(self, node: Node, cursor: Cursor, to: datetime) -> Cursor:
         """Find the last block mined before a time by halving, and go on from there."""
