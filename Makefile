@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NODE := contracts/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev lint types imports contracts states bench lock clean prometheus
+.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean prometheus
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ imports: setup-dev ## Check that imports only go down (import-linter)
 contracts: setup-dev ## Rebuild the contracts, compare them with the committed bytes, run their tests
 	@$(BIN)/python contracts/build.py check
 	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
+
+docs: setup-dev ## Write the pages that are made from the code (commands, settings, metrics)
+	@$(BIN)/python -m billing.cli.reference
 
 states: setup-dev ## Write the lifecycle diagrams into ARCHITECTURE.md
 	@$(BIN)/python -m tests.house.states

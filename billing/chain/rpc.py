@@ -1,5 +1,7 @@
 """JSON-RPC over HTTP: web3's provider as transport, raw JSON as answer."""
 
+import itertools
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -46,29 +48,40 @@ class HttpNode:
     def __init__(self, url: str, timeout_seconds: int = 20) -> None:
         parts = urlsplit(url)
         self._shown = f"{parts.scheme}://{parts.hostname}{':' + str(parts.port) if parts.port else ''}"
-        self._session = Session()
-        self._provider = _Provider(
-            url,
-            request_kwargs={"timeout": timeout_seconds},
-            session=self._session,
-            exception_retry_configuration=None,
-        )
-        self._counter = 0
+        self._target, self._timeout = url, timeout_seconds
+        self._mine = threading.local()
+        self._sessions: list[Session] = []
+        self._ids = itertools.count(1)
 
     def close(self) -> None:
-        self._session.close()
+        for session in self._sessions:
+            session.close()
 
     @property
     def url(self) -> str:
         """Scheme and host only: paths and queries of RPC URLs hold keys."""
         return self._shown
 
+    def _provider(self) -> _Provider:
+        """This thread's connection: jobs and pages ask the same endpoint at the same time."""
+        found: _Provider | None = getattr(self._mine, "provider", None)
+        if found is None:
+            session = Session()
+            self._sessions.append(session)
+            found = self._mine.provider = _Provider(
+                self._target,
+                request_kwargs={"timeout": self._timeout},
+                session=session,
+                exception_retry_configuration=None,
+            )
+        return found
+
     def request(self, method: str, params: Sequence[Any]) -> Any:
         """The `result` of a call. Raises Unavailable, RangeTooLarge, Conflict (a call that reverts) or Untrusted."""
-        self._counter += 1
-        body = orjson.dumps({"jsonrpc": "2.0", "id": self._counter, "method": method, "params": list(params)})
+        number = next(self._ids)
+        body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)})
         try:
-            answer = orjson.loads(self._provider._make_request(RPCEndpoint(method), body))
+            answer = orjson.loads(self._provider()._make_request(RPCEndpoint(method), body))
         except HTTPError as error:
             status = error.response.status_code if error.response is not None else 0
             if status == 413:
@@ -82,7 +95,7 @@ class HttpNode:
             raise Untrusted(f"{self.url} answered {method} with something that is no JSON-RPC")
         if answer.get("error") is not None:
             raise self._refusal(method, answer["error"])
-        if answer.get("id") != self._counter:
+        if answer.get("id") != number:
             raise Untrusted(f"{self.url} answered another request")
         return answer["result"]
 

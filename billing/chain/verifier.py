@@ -34,10 +34,12 @@ def balance_of(node: Node, token: Address, owner: Address, block: int | str) -> 
 
 
 def _number(node: Node, token: Address, function: str) -> int | None:
+    """None when the contract has no such function; an endpoint that fails is another matter, and raises."""
     try:
-        return _word(node.call(token, selector(function)))
-    except (Conflict, Untrusted):
+        answer = node.call(token, selector(function))
+    except Conflict:
         return None
+    return _word(answer) if len(answer) >= 32 else None
 
 
 def _word(answer: bytes) -> int:

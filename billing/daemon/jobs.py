@@ -65,6 +65,7 @@ class Runner:
     def __init__(self, jobs: Iterable[Job], roles: Roles) -> None:
         self._jobs, self._roles = list(jobs), roles
         self.failed = threading.Event()
+        self._stopping = threading.Event()
         self.last: dict[str, Mapping[str, Any]] = {}
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
@@ -81,6 +82,7 @@ class Runner:
 
     def stop(self) -> None:
         """No new ticks; the running ones end first."""
+        self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
@@ -93,7 +95,8 @@ class Runner:
         try:
             if not self._roles.acquire(job.role):
                 return
-            job.run()
+            while job.run() and not self._stopping.is_set():
+                pass
         except StablemeterError as error:
             outcome = "failed"
             logger(job.name).warning("tick failed; it will be tried again", error=str(error), kind=type(error).__name__)

@@ -119,7 +119,7 @@ class Daemon:
         if not names:
             return
         context: Any = multiprocessing.get_context("spawn")
-        self._worker = context.Process(target=worker.main, args=(self._config, names), name="worker")
+        self._worker = context.Process(target=worker.main, args=(self._config, names, os.getpid()), name="worker")
         assert self._worker is not None
         self._worker.start()
 
@@ -134,7 +134,8 @@ class Daemon:
             if self._worker.is_alive():
                 self._worker.kill()
                 self._worker.join()
-            healthy = healthy and not died and self._worker.exitcode == OK
+            asked = (OK, -signal.SIGTERM)  # the signal itself, when it came before the worker could handle it
+            healthy = healthy and not died and self._worker.exitcode in asked
         self._runner.stop()
         self._roles.release()
         self._app.close()

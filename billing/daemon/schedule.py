@@ -29,12 +29,12 @@ WORKER_ROLES: Final = frozenset({RoleName.COLLECTOR, RoleName.INVOICER})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`run` is one bounded tick: idempotent, and safe to kill at any line."""
+    """`run` is one bounded tick: idempotent, and safe to kill at any line. It answers True when more is due at once."""
 
     name: str
     role: RoleName
     every_seconds: int
-    run: Callable[[], None]
+    run: Callable[[], bool]
 
 
 def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
@@ -64,25 +64,27 @@ def _scrapers(app: App) -> list[tuple[DcgmSource, int]]:
 
 
 def _scrape(app: App, source: DcgmSource, every: int) -> Job:
-    def tick() -> None:
+    def tick() -> bool:
         now = app.clock.now()
         found = source.scrape(epoch_seconds(now) * 1000 + now.microsecond // 1000)
         metrics.SCRAPES.labels(source.name, "answered").inc(found.answered)
         metrics.SCRAPES.labels(source.name, "failed").inc(len(found.failed))
         for target, why in list(found.failed.items())[:5]:
             logger("scrape").warning("exporter failed", source=source.name, target=target, why=why)
+        return False
 
     return Job(f"scrape {source.name}", RoleName.COLLECTOR, every, tick)
 
 
-def _flush(source: DcgmSource) -> Callable[[], None]:
-    def tick() -> None:
+def _flush(source: DcgmSource) -> Callable[[], bool]:
+    def tick() -> bool:
         source.flush()
+        return False
 
     return tick
 
 
-def _collect(app: App) -> None:
+def _collect(app: App) -> bool:
     outcome = app.collector.tick(progress=lambda name, _: metrics.WINDOWS.labels(name).inc())
     if outcome.windows or outcome.failures:
         logger("collect").info(
@@ -90,16 +92,18 @@ def _collect(app: App) -> None:
         )
     if outcome.failures:
         raise StablemeterError(f"{outcome.failures} sources could not be read; see meter status")
+    return outcome.windows > 0
 
 
-def _invoice(app: App) -> None:
+def _invoice(app: App) -> bool:
     issued = app.issuer.tick()
     if issued:
         logger("invoice").info("invoices issued", count=issued)
+    return False
 
 
-def _watch(app: App, chain_id: int) -> Callable[[], None]:
-    def tick() -> None:
+def _watch(app: App, chain_id: int) -> Callable[[], bool]:
+    def tick() -> bool:
         watcher = app.watchers[chain_id]
         name = watcher.chain.name
         failures = [endpoint.failures for endpoint in watcher.pool.endpoints]
@@ -118,15 +122,20 @@ def _watch(app: App, chain_id: int) -> Callable[[], None]:
             logger("watch").info(
                 "chain moved", chain=name, transfers=done.transfers, reorgs=done.reorgs, orphaned=done.orphaned
             )
+        return done.behind > 0 and done.blocks > 0
 
     return tick
 
 
-def _check(app: App, chain_id: int) -> Callable[[], None]:
-    return lambda: app.check_chain(chain_id)
+def _check(app: App, chain_id: int) -> Callable[[], bool]:
+    def tick() -> bool:
+        app.check_chain(chain_id)
+        return False
+
+    return tick
 
 
-def _reconcile(app: App) -> None:
+def _reconcile(app: App) -> bool:
     done = app.reconciler.tick()
     if done.booked or done.reversed:
         logger("reconcile").info(
@@ -137,11 +146,13 @@ def _reconcile(app: App) -> None:
             reopened=done.invoices_reopened,
             exceptions=done.exceptions,
         )
+    return False
 
 
-def _audit(app: App) -> None:
+def _audit(app: App) -> bool:
     result = app.auditor.run()
     for finding in result.findings[:20]:
         logger("audit").error("finding", check=finding.check, subject=finding.subject, detail=finding.detail)
     if result.findings:
         raise StablemeterError(f"the audit has {len(result.findings)} findings", remedy="stablemeter audit lists them")
+    return False

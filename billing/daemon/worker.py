@@ -19,8 +19,9 @@ from billing.telemetry.logs import logger
 BUG: Final = 1
 
 
-def main(config: Path | None, names: Iterable[str]) -> None:
-    """The process's whole life. Exits with 1 when a job died of a bug."""
+def main(config: Path | None, names: Iterable[str], parent: int) -> None:
+    """The process's whole life. Exits with 1 when a job died of a bug. `parent` is the daemon's process id: when it is
+    gone, so are we, also when it was killed while we were still starting."""
     stop = threading.Event()
 
     def asked(_signal: int, _frame: FrameType | None) -> None:
@@ -34,7 +35,6 @@ def main(config: Path | None, names: Iterable[str]) -> None:
     roles = Roles(lambda: app.database, wanted, f"worker {os.getpid()}", clock)
     app = build(settings, clock, roles.fences())
     runner = Runner(jobs(app, wanted), roles)
-    parent = os.getppid()
     runner.start()
     logger("worker").info("started", roles=sorted(wanted))
     while not stop.wait(0.5):

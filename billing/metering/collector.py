@@ -1,8 +1,10 @@
 """Reads due windows of all sources, stores what they saw, and derives usage. Killed at any line, it loses nothing:
 a window counts as read in the same transaction that stores what was seen in it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,21 +13,23 @@ from billing.core.clock import Clock
 from billing.core.errors import Invalid, NotFound, Unavailable, Untrusted
 from billing.core.period import HOUR, Seconds, Span, at_second, clip, epoch_seconds, merge, windows
 from billing.db.engine import Database, Session
-from billing.fleet import store as fleet
-from billing.fleet.gpu import DeviceKey
 from billing.leasing import store as leasing
-from billing.metering import coverage
-from billing.metering.coverage import Segment, State
-from billing.metering.deriver import SourceTerms, by_gpu, rederive
-from billing.metering.reading import Reading, Source, digest
-from billing.metering.store import readings, runs
-from billing.metering.store.readings import Read
+from billing.metering.deriver import SourceTerms, rederive
+from billing.metering.reading import Reading, Source
+from billing.metering.recorder import Batch, record
+from billing.metering.store import readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants import store as tenants
 
 WINDOW: Final = HOUR
-BATCH: Final = 24
-"""Windows stored in one transaction: a day of a backfill."""
+TICK: Final = 24
+"""Windows a source in one tick: a day of a backfill."""
+WINDOWS_MAX: Final = 240
+DEVICES_MAX: Final = 60_000
+"""A batch is stored when it holds so many windows, or so many devices in all windows: memory is bounded, a small fleet
+pays for few transactions, and of a large one a batch is stored while the next one is fetched."""
+AHEAD: Final = 4
+"""Windows that are fetched ahead while a batch is stored."""
 REREADS: Final = (HOUR, 6 * HOUR, 24 * HOUR)
 
 Progress = Callable[[str, Seconds], None]
@@ -59,7 +63,7 @@ class Collector:
         self._database, self._clock, self._fence = database, clock, fence
         self._feeds: Mapping[str, Feed] = {feed.source.name: feed for feed in feeds}
 
-    def tick(self, limit: int = BATCH, progress: Progress | None = None) -> Outcome:
+    def tick(self, limit: int = TICK, progress: Progress | None = None) -> Outcome:
         """One bounded round: changes of leases and labels, then every source's due windows (at most `limit` each).
 
         A source that cannot be read is noted and tried again at the next tick; it holds up nobody else.
@@ -98,9 +102,7 @@ class Collector:
                     f"{at_second(wide[1]).isoformat()} is too young for {feed.source.name}",
                     remedy=f"its newest whole window ends at {at_second(self._ripe(feed)).isoformat()}",
                 )
-            wanted = list(windows(wide, WINDOW))
-            for at in range(0, len(wanted), BATCH):
-                self._collect(feed, wanted[at : at + BATCH], outcome, progress)
+            self._collect(feed, list(windows(wide, WINDOW)), outcome, progress)
         return outcome
 
     def due(self, name: str, limit: int) -> list[Seconds]:
@@ -141,22 +143,26 @@ class Collector:
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:
-        if not wanted:
-            return
-        batch: list[Reading] = []
+        batch = Batch(feed.source.cadence)
         try:
-            for reading in _read_ahead(feed.source, wanted):
-                batch.append(reading)
-                outcome.windows += 1
-                outcome.samples += reading.samples
-                if progress is not None:
-                    progress(feed.source.name, reading.window)
+            with closing(_read_ahead(feed.source, wanted)) as ahead:
+                for reading in ahead:
+                    batch.add(reading)
+                    outcome.windows += 1
+                    outcome.samples += reading.samples
+                    if progress is not None:
+                        progress(feed.source.name, reading.window)
+                    if batch.weight >= DEVICES_MAX or len(batch.readings) >= WINDOWS_MAX:
+                        full, batch = batch, Batch(feed.source.cadence)
+                        self._record(feed, full, outcome)
         finally:  # what was read before a failure is kept
-            if batch:
-                with self._database.transaction() as session:
-                    self._fence(session)
-                    terms = self._terms(session, feed)
-                    outcome.unchanged += _store(session, terms, feed.source, batch, self._clock.now())
+            self._record(feed, batch, outcome)
+
+    def _record(self, feed: Feed, batch: Batch, outcome: Outcome) -> None:
+        if batch.readings:
+            with self._database.transaction() as session:
+                self._fence(session)
+                outcome.unchanged += record(session, self._terms(session, feed), batch, self._clock.now())
 
     def _terms(self, session: Session, feed: Feed) -> SourceTerms:
         since = feed.since or at_second(epoch_seconds(self._clock.now()) // WINDOW * WINDOW)
@@ -172,80 +178,16 @@ class Collector:
         return settled // WINDOW * WINDOW
 
 
-def _read_ahead(source: Source, wanted: Sequence[Seconds]) -> Iterator[Reading]:
-    """Readings in order; the next one is fetched while this one is worked on."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead = pool.submit(source.read, wanted[0])
-        for following in wanted[1:]:
-            reading = ahead.result()
-            ahead = pool.submit(source.read, following)
-            yield reading
-        yield ahead.result()
-
-
-def _store(session: Session, terms: SourceTerms, source: Source, batch: Sequence[Reading], now: datetime) -> int:
-    """Store what a batch of readings saw, and derive usage where it is new. Returns how many windows had not changed."""
-    problems: list[str] = []
-    found = [coverage.presence(reading, source.cadence) for reading in batch]
-    for reading, presence in zip(batch, found, strict=True):
-        new, grown = fleet.register(session, terms.name, coverage.sightings(reading, presence))
-        problems += [*new, *reading.problems]
-        for span in grown:
-            readings.forget(session, terms.id, span, now)
-    gpus = by_gpu(fleet.devices(session, source=terms.name))
-    known = readings.digests(session, terms.id, [reading.window for reading in batch])
-    reads: list[Read] = []
-    observed: dict[int, list[Segment]] = {}
-    changed: list[Seconds] = []
-    for reading, presence in zip(batch, found, strict=True):
-        answering = coverage.answering(reading, source.cadence)
-        seen: dict[int, list[Segment]] = {}
-        names: dict[int, DeviceKey] = {}
-        for devices in gpus.values():
-            seen.update(coverage.observe(presence, devices, answering, reading.window))
-            names.update((device.id, device.key) for device in devices)
-        read = _summary(reading, seen, names, problems)
-        reads.append(read)
-        if known.get(read.window) != read.digest:
-            changed.append(read.window)
-            for device_id, segments in seen.items():
-                observed.setdefault(device_id, []).extend(segments)
-    for span in merge(changed):
-        devices_all = [device.id for devices in gpus.values() for device in devices]
-        stored = runs.observations(session, terms.id, span)
-        wanted = {key: [s for s in segments if clip(s[:2], span)] for key, segments in observed.items()}
-        runs.save_observations(session, terms.id, runs.splice_all(stored, wanted, span, devices_all), now)
-        rederive(session, terms, span, now)
-    readings.save(session, terms.id, reads, now)
-    readings.note_failure(session, terms.id, "", now)
-    return len(batch) - len(changed)
-
-
-def _summary(
-    reading: Reading, seen: Mapping[int, Sequence[Segment]], names: Mapping[int, DeviceKey], problems: Sequence[str]
-) -> Read:
-    seconds = dict.fromkeys(State, 0)
-    for segments in seen.values():
-        for start, end, one in segments:
-            seconds[one.state] += end - start
-    parts = [
-        (str(names[device_id]), start, end, one.state.value, one.labels)
-        for device_id, segments in seen.items()
-        for start, end, one in segments
-    ]
-    status, reason = "complete", "; ".join(sorted(set(problems))[:5])
-    if seen and not seconds[State.PRESENT]:
-        status, reason = "empty", reason or "the source answered without a single device"
-    elif seconds[State.BLIND] or seconds[State.MISSING]:
-        status = "partial"
-        reason = reason or f"{seconds[State.BLIND]} s blind, {seconds[State.MISSING]} s missing"
-    return Read(
-        reading.window,
-        digest(parts),
-        status,
-        reason,
-        reading.samples,
-        seconds[State.PRESENT],
-        seconds[State.MISSING],
-        seconds[State.BLIND],
-    )
+def _read_ahead(source: Source, wanted: Sequence[Seconds]) -> Generator[Reading, None, None]:
+    """Readings in order; the next ones are fetched while this one is worked on."""
+    left, ahead = iter(wanted), deque[Future[Reading]]()
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        while True:
+            while len(ahead) < AHEAD and (window := next(left, None)) is not None:
+                ahead.append(pool.submit(source.read, window))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

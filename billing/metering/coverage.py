@@ -8,6 +8,7 @@ neighbours, so that windows tile: what one window leaves out the next one takes 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from billing.core.period import Seconds, clip, merge, subtract
 from billing.fleet.gpu import Device, DeviceKey, Sighting, overlaps
@@ -52,6 +53,10 @@ def covered(runs: Sequence[Run], cadence: Cadence) -> list[tuple[int, int, tuple
 
 def present(runs: Sequence[Run], window: Seconds, cadence: Cadence) -> list[Segment]:
     """The window's spans in which a device was there, cut where its labels change."""
+    if len(runs) == 1:  # nearly always one run, from before the window until after it
+        (first_ms, last_ms, labels) = runs[0]
+        if (first_ms - cadence.interval_ms) // 1000 <= window[0] < window[1] <= last_ms // 1000:
+            return [(*window, Seen(State.PRESENT, labels))]
     spans = ((clip((start, end), window), labels) for start, end, labels in covered(runs, cadence))
     return join((*span, Seen(State.PRESENT, labels)) for span, labels in spans if span is not None)
 
@@ -104,6 +109,8 @@ def observe(
     served = clip(whole.in_service, window)
     if served is None:
         return {}
+    if len(devices) == 1 and (seen := found.get(whole.key)) and _fills(seen, served):  # nearly always
+        return {whole.id: [segment for segment in seen if clip(segment[:2], served)]}
     observed: dict[int, list[Segment]] = {}
     taken: list[tuple[tuple[int, int], list[Seconds]]] = []
     latest = {device.key: device for device in devices}
@@ -123,6 +130,12 @@ def observe(
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed
+
+
+def _fills(segments: Sequence[Segment], span: Seconds) -> bool:
+    """Do they cover the whole span?"""
+    whole = segments[0][0] <= span[0] and span[1] <= segments[-1][1]
+    return whole and all(one[1] == following[0] for one, following in pairwise(segments))
 
 
 def answering(reading: Reading, cadence: Cadence) -> dict[str, list[Seconds]]:

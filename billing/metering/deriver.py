@@ -42,10 +42,10 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
     if not gpus:
         return 0
     observed = store.observations(session, source.id, window)
-    held: dict[int, list[Held]] = defaultdict(list)
-    for lease in leasing.listed(session, gpu_ids=list(gpus), span=Span.from_seconds(window)):
-        held[lease.gpu_id].append(Held(lease.id, lease.tenant_id, lease.seconds))
-    window = _reach_back(window, source.rule, gpus, observed, held)
+    held = _held(session, gpus, window)
+    wider = _reach_back(window, source.rule, gpus, observed, held)
+    if wider != window:
+        window, observed, held = wider, store.observations(session, source.id, wider), _held(session, gpus, wider)
     excluded = store.exclusions(session, list(gpus), window)
     terms = Terms(source.id, labels(session), source.rule)
     usage: dict[int, list[tuple[int, int, Payer]]] = {}
@@ -63,6 +63,13 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
     known = {gpu: [row for row in rows if _automatic(row.value)] for gpu, rows in excluded.items()}
     store.save_exclusions(session, store.splice_all(known, automatic, window, list(gpus)), now)
     return len(changes)
+
+
+def _held(session: Session, gpus: Mapping[int, Sequence[Device]], window: Seconds) -> dict[int, list[Held]]:
+    held: dict[int, list[Held]] = defaultdict(list)
+    for lease in leasing.listed(session, gpu_ids=list(gpus), span=Span.from_seconds(window)):
+        held[lease.gpu_id].append(Held(lease.id, lease.tenant_id, lease.seconds))
+    return held
 
 
 def _automatic(excluded: Excluded) -> bool:

@@ -111,6 +111,6 @@ def _joined(samples: Iterable[tuple[int, tuple[str, ...]]], max_gap_ms: int) -> 
 def digest(parts: Iterable[tuple[object, ...]]) -> str:
     """SHA-256 of a canonical reading: its parts in sorted order, so that the order of series or labels changes nothing."""
     hasher = hashlib.sha256()
-    for part in sorted(parts, key=repr):
-        hasher.update(repr(part).encode() + b"\n")
+    for part in sorted(map(repr, parts)):
+        hasher.update(part.encode() + b"\n")
     return hasher.hexdigest()

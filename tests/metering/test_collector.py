@@ -174,6 +174,31 @@ def test_a_leased_gpu_that_went_missing_long_enough_is_excluded_by_operator_evid
     ]
 
 
+def test_an_exclusion_that_began_before_the_window_costs_nobody_else_usage(database: Database) -> None:
+    """Its span is derived again for the whole source, from where the GPU went missing."""
+    clock = ManualClock(at(1.1))
+    Registrar(database, clock).add(tenant("acme", "lease"), [], actor="test")
+    add_tenants(database, clock, "beta", "gamma")
+    gone = (second(1.2), second(2.5))
+    source = ScriptedSource(
+        {
+            GPU: [(0, gone[0], ""), (gone[1], 10**10, "")],
+            GPU2: [(0, second(1.4), "beta"), (second(1.4), second(1.7), "gamma"), (second(1.7), 10**10, "")],
+        },
+        up=[(0, 10**10)],
+    )
+    collecting = collector(database, clock, source, rule=OPERATOR)
+    collecting.tick()
+    Leaser(database, clock).add("acme", Span(at(0), FOREVER), uuids=["GPU-1"], reference="L1", actor="test")
+    for _ in range(3):
+        clock.advance(timedelta(hours=1))
+        collecting.tick()
+    labelled = [(slug, start, end) for slug, start, end, basis in usage(database) if basis == "observed"]
+    assert [slug for slug, *_ in labelled] == ["beta", "gamma"]
+    assert labelled[0][1] == 0 and labelled[0][2] == labelled[1][1] and abs(labelled[1][2] - 1.7 * 3600) < 120
+    assert conserved(database, 4)["excluded"] >= 1.2 * 3600
+
+
 def test_a_lease_that_ends_early_gives_the_time_back(database: Database) -> None:
     clock = ManualClock(at(3.1))
     Registrar(database, clock).add(tenant("acme", "lease"), [], actor="test")

@@ -1,11 +1,10 @@
 """What holds for every request: headers, limits, problems instead of tracebacks, the metric."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from billing.bootstrap import App
@@ -167,10 +166,6 @@ def test_people_get_a_calm_page_when_something_is_broken(app: App, monkeypatch: 
             assert anybody.get("/pay/" + "x" * 43 + "/status").headers["Content-Type"] == "application/problem+json"
 
 
-def seconds_observed(route: str, status: str) -> float:
-    return metrics.REQUESTS.labels(route, status)._sum.get()
-
-
 def requests_counted(route: str, status: str) -> float:
     samples = [s for family in metrics.REQUESTS.collect() for s in family.samples if s.name.endswith("_count")]
     return sum(s.value for s in samples if s.labels == {"route": route, "status": status})
@@ -179,7 +174,7 @@ def requests_counted(route: str, status: str) -> float:
 def test_requests_are_measured_by_template_and_status(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     """Never by path: tokens are no labels, and paths that nobody made are one label."""
     operator = client(app, KeyRole.OPERATOR)
-    wanted = {
+    wanted: dict[tuple[str, str], Callable[[], object]] = {
         ("/pay/{token}", "404"): lambda: operator.get("/pay/some-token-that-is-not-there"),
         ("unmatched", "404"): lambda: operator.get("/a/b/c"),
         ("/api/v1/tenants", "401"): lambda: Client(operator.api).get("/api/v1/tenants"),
@@ -205,7 +200,7 @@ def test_requests_are_measured_by_template_and_status(app: App, monkeypatch: pyt
 def test_nothing_is_shared_between_two_applications(app: App, database_url: str, tmp_path: Path) -> None:
     other = application(database_url, tmp_path / "other", issuer={"name": "Other"}, web={"public_url": "https://other"})
     one, two = create_app(app), create_app(other)
-    assert isinstance(one, FastAPI) and one.state.wired is not two.state.wired
+    assert one.state.wired is not two.state.wired
     assert two.state.wired.public_url == "https://other"
     other.close()
 

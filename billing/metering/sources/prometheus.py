@@ -14,6 +14,7 @@ import orjson
 
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.period import Seconds
+from billing.fleet.gpu import DeviceKey
 from billing.metering.reading import Cadence, DeviceRuns, Reading, runs_of
 from billing.metering.sources.labels import LabelRules, Sample
 
@@ -38,17 +39,16 @@ class PrometheusSettings:
 
 
 class Series(NamedTuple):
-    """One series: its labels, when it was sampled (ms, in order) and the samples as they came: [seconds, value]."""
+    """One series: its labels, and when it was sampled, in ms and in order."""
 
     labels: dict[str, str]
     times: list[int]
-    samples: list[Any]
 
 
 class PrometheusSource:
     def __init__(self, settings: PrometheusSettings) -> None:
         self._settings = settings
-        self._known: dict[tuple[tuple[str, str], ...], Sample | None] = {}
+        self._known: dict[tuple[str, ...], Sample | None] = {}
         self._rules = LabelRules(settings.tenant_label)
         self._client = httpx.Client(
             base_url=settings.url.rstrip("/"),
@@ -81,7 +81,7 @@ class PrometheusSource:
         self._add_devices(reading, self._series(selector, reach))
         if self._jobs:
             jobs = "|".join(sorted(self._jobs))
-            self._add_answering(reading, self._series(f"up{{job=~{orjson.dumps(jobs).decode()}}}", reach))
+            self._add_answering(reading, self._series(f"up{{job=~{orjson.dumps(jobs).decode()}}}", reach, "1"))
         return reading
 
     def ping(self) -> str:
@@ -91,7 +91,7 @@ class PrometheusSource:
 
     def _add_devices(self, reading: Reading, series: list[Series]) -> None:
         times: dict[DeviceKey, dict[str, list[int]]] = {}
-        for labels, at, _ in series:
+        for labels, at in series:
             instance = labels.get("instance", "")
             one = self._sample(labels, instance)
             if one is None:
@@ -112,7 +112,7 @@ class PrometheusSource:
 
     def _sample(self, labels: dict[str, str], instance: str) -> Sample | None:
         """What the labels mean. Series keep their labels for days, so the answer is remembered."""
-        key = tuple(labels.items())
+        key = (*labels, *labels.values())
         try:
             return self._known[key]
         except KeyError:
@@ -123,14 +123,13 @@ class PrometheusSource:
 
     def _add_answering(self, reading: Reading, series: list[Series]) -> None:
         by_instance: dict[str, set[int]] = {}
-        for labels, times, samples in series:
-            up = {at for at, (_, value) in zip(times, samples, strict=True) if value == "1"}
-            by_instance.setdefault(labels.get("instance", ""), set()).update(up)
+        for labels, times in series:
+            by_instance.setdefault(labels.get("instance", ""), set()).update(times)
         for instance, at in by_instance.items():
             reading.answering[instance] = runs_of({"": sorted(at)}, self.cadence.max_gap_ms)
 
-    def _series(self, selector: str, reach: tuple[int, int]) -> list[Series]:
-        """Every series with samples in `(reach[0], reach[1]]`.
+    def _series(self, selector: str, reach: tuple[int, int], value: str | None = None) -> list[Series]:
+        """Every series with samples in `(reach[0], reach[1]]`; only the samples of this value, if one is given.
 
         A server that finds the span too large is asked for its halves.
         """
@@ -139,19 +138,22 @@ class PrometheusSource:
         response = self._send("POST", "/api/v1/query", query)
         if response.status_code in (400, 413, 422, 503) and seconds > 60 and _says_too_much(response):
             middle = (reach[0] + reach[1]) // 2
-            halves = [*self._series(selector, (reach[0], middle)), *self._series(selector, (middle, reach[1]))]
-            return _rejoined(halves)
-        with _few_collections():
-            answer = self._json(response)
-            if answer.get("warnings"):
-                raise Untrusted(f"{self.name} answered with a warning: {str(answer['warnings'])[:200]}")
-            try:
-                data = answer["data"]
-                if data["resultType"] != "matrix":
-                    raise Untrusted(f"{self.name} answered with a {data['resultType']} instead of a matrix")
-                return [_decoded(one["metric"], one["values"], reach) for one in data["result"]]
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-                raise Untrusted(f"{self.name} answered with something that is no result") from error
+            spans = ((reach[0], middle), (middle, reach[1]))
+            return _rejoined([one for span in spans for one in self._series(selector, span, value)])
+        with _uncollected():
+            return self._matrix(response, reach, value)
+
+    def _matrix(self, response: httpx.Response, reach: tuple[int, int], value: str | None) -> list[Series]:
+        answer = self._json(response)
+        if answer.get("warnings"):
+            raise Untrusted(f"{self.name} answered with a warning: {str(answer['warnings'])[:200]}")
+        try:
+            data = answer["data"]
+            if data["resultType"] != "matrix":
+                raise Untrusted(f"{self.name} answered with a {data['resultType']} instead of a matrix")
+            return [Series(one["metric"], _times(one["values"], reach, value)) for one in data["result"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Untrusted(f"{self.name} answered with something that is no result") from error
 
     def _send(self, method: str, path: str, data: dict[str, str]) -> httpx.Response:
         try:
@@ -184,9 +186,9 @@ def _says_too_much(response: httpx.Response) -> bool:
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
-    """An answer is a few hundred thousand little lists. None of them is garbage, and looking for it again and again
-    takes twice as long as decoding does."""
+def _uncollected() -> Iterator[None]:
+    """An answer is a few hundred thousand little lists. None of them is garbage while it is decoded, and looking for it
+    again and again takes twice as long as decoding does."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -196,19 +198,19 @@ def _few_collections() -> Iterator[None]:
             gc.enable()
 
 
-def _decoded(labels: dict[str, str], samples: list[Any], reach: tuple[int, int]) -> Series:
-    """Without samples on or before the reach's start: Prometheus 2 includes that edge, 3 does not."""
-    times = [round(at * 1000) for at, _ in samples]
+def _times(samples: list[Any], reach: tuple[int, int], value: str | None) -> list[int]:
+    """In ms, without those on or before the reach's start: Prometheus 2 includes that edge, 3 does not."""
+    if value is None:
+        times = [round(at * 1000) for at, _ in samples]
+    else:
+        times = [round(at * 1000) for at, found in samples if found == value]
     if times and (times[0] <= reach[0] or times[-1] > reach[1]):
-        samples = [sample for sample, at in zip(samples, times, strict=True) if reach[0] < at <= reach[1]]
         times = [at for at in times if reach[0] < at <= reach[1]]
-    return Series(labels, times, samples)
+    return times
 
 
 def _rejoined(parts: list[Series]) -> list[Series]:
     joined: dict[tuple[tuple[str, str], ...], Series] = {}
-    for part in parts:
-        whole = joined.setdefault(tuple(sorted(part.labels.items())), Series(part.labels, [], []))
-        whole.times.extend(part.times)
-        whole.samples.extend(part.samples)
+    for labels, times in parts:
+        joined.setdefault(tuple(sorted(labels.items())), Series(labels, [])).times.extend(times)
     return list(joined.values())

@@ -1,6 +1,6 @@
 """Rows of sources and readings: what was read, what is due, what was found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -64,36 +64,28 @@ def read_windows(session: Session, source_id: int, within: Span) -> dict[Seconds
 
 def digests(session: Session, source_id: int, windows: Iterable[Seconds]) -> dict[Seconds, str]:
     """The digests of current readings, by window."""
-    wanted = list(windows)
-    span = Span.from_seconds((min(start for start, _ in wanted), max(end for _, end in wanted)))
-    return {window: row.digest for window, row in read_windows(session, source_id, span).items()}
+    return {window: row.digest for window, row in read_windows(session, source_id, _reach(windows)).items()}
 
 
-def save(session: Session, source_id: int, reads: Iterable[Read], now: datetime) -> None:
+def save(session: Session, source_id: int, reads: Sequence[Read], now: datetime) -> None:
     """Store readings. An unchanged digest only counts the re-read; another one supersedes the reading before."""
+    if not reads:
+        return
+    known = read_windows(session, source_id, _reach(read.window for read in reads))
+    new: list[ReadingRow] = []
     for read in reads:
-        span = Span.from_seconds(read.window)
-        row = session.exec(
-            select(ReadingRow).where(
-                ReadingRow.source_id == source_id,
-                ReadingRow.during == span,
-                col(ReadingRow.superseded_at).is_(None),
-            )
-        ).first()
+        row = known.get(read.window)
         rereads = 0
         if row is not None:
             rereads = row.rereads + 1
             if row.digest == read.digest:
                 row.rereads, row.read_at = rereads, now
-                session.add(row)
                 continue
             row.superseded_at = now
-            session.add(row)
-            session.flush()
-        session.add(
+        new.append(
             ReadingRow(
                 source_id=source_id,
-                during=span,
+                during=Span.from_seconds(read.window),
                 digest=read.digest,
                 status=read.status,
                 reason=read.reason,
@@ -105,7 +97,15 @@ def save(session: Session, source_id: int, reads: Iterable[Read], now: datetime)
                 read_at=now,
             )
         )
+    session.flush()  # what is superseded makes room first
+    session.add_all(new)
     session.flush()
+
+
+def _reach(windows: Iterable[Seconds]) -> Span:
+    """The span that holds all of some windows."""
+    edges = list(windows)
+    return Span.from_seconds((min(start for start, _ in edges), max(end for _, end in edges)))
 
 
 def forget(session: Session, source_id: int, span: Seconds, now: datetime) -> None:

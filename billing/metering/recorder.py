@@ -1,0 +1,139 @@
+"""Stores what a batch of readings saw, in one transaction: the inventory, observations, usage, and the readings themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from billing.core.period import Seconds, clip, merge
+from billing.db.engine import Session
+from billing.fleet import store as fleet
+from billing.fleet.gpu import Device, DeviceKey, Sighting
+from billing.metering import coverage
+from billing.metering.coverage import Segment, State
+from billing.metering.deriver import SourceTerms, by_gpu, rederive
+from billing.metering.reading import Cadence, Reading, digest
+from billing.metering.store import readings, runs
+from billing.metering.store.readings import Read
+
+Presence = Mapping[DeviceKey, list[Segment]]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Readings that are stored together, and when their devices were present. `weight` is how much is held in memory."""
+
+    cadence: Cadence
+    readings: list[Reading] = field(default_factory=list)
+    presence: list[Presence] = field(default_factory=list)
+    weight: int = 0
+
+    def add(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        self.presence.append(coverage.presence(reading, self.cadence))
+        self.weight += len(reading.devices)
+
+
+def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> int:
+    """Store a batch, and derive usage where it is new. Returns how many windows had not changed."""
+    devices, problems = _register(session, terms, batch, now)
+    gpus = by_gpu(devices)
+    names = {device.id: str(device.key) for device in devices}
+    known = readings.digests(session, terms.id, [reading.window for reading in batch.readings])
+    reads: list[Read] = []
+    observed: dict[int, list[Segment]] = {}
+    changed: list[Seconds] = []
+    for reading, found in zip(batch.readings, batch.presence, strict=True):
+        answering = coverage.answering(reading, batch.cadence)
+        seen: dict[int, list[Segment]] = {}
+        for parts in gpus.values():
+            seen.update(coverage.observe(found, parts, answering, reading.window))
+        read = _summary(reading, seen, names, problems)
+        reads.append(read)
+        if known.get(read.window) != read.digest:
+            changed.append(read.window)
+            for device_id, segments in seen.items():
+                observed.setdefault(device_id, []).extend(segments)
+    for span in merge(changed):
+        stored = runs.observations(session, terms.id, span)
+        wanted = {key: [s for s in segments if clip(s[:2], span)] for key, segments in observed.items()}
+        runs.save_observations(session, terms.id, runs.splice_all(stored, wanted, span, list(names)), now)
+        rederive(session, terms, span, now)
+    readings.save(session, terms.id, reads, now)
+    readings.note_failure(session, terms.id, "", now)
+    return len(reads) - len(changed)
+
+
+def _register(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> tuple[list[Device], list[str]]:
+    """Tell the inventory what was seen. Returns the source's devices, and what could not be registered.
+
+    GPUs of this source are told once for the whole batch. New ones, and those whose home is elsewhere, are told window by
+    window: a GPU moves home in the first window in which its old home no longer saw it.
+    """
+    problems: list[str] = []
+    grown: list[Seconds] = []
+
+    def tell(sightings: Sequence[Sighting]) -> list[Device]:
+        failed, backwards = fleet.register(session, terms.name, sightings)
+        problems.extend(failed)
+        grown.extend(backwards)
+        return fleet.devices(session, source=terms.name)
+
+    devices = fleet.devices(session, source=terms.name)
+    ours = {device.key.uuid for device in devices}
+    seen: dict[str, Sighting] = {}
+    for reading, found in zip(batch.readings, batch.presence, strict=True):
+        strange = {key: segments for key, segments in found.items() if key.uuid not in ours}
+        if strange:
+            devices = tell(coverage.sightings(reading, strange))
+            ours = {device.key.uuid for device in devices}
+        familiar = found if not strange else {key: found[key] for key in found if key.uuid in ours}
+        _add(seen, reading, familiar)
+    if seen:
+        devices = tell(list(seen.values()))
+    for span in grown:
+        readings.forget(session, terms.id, span, now)
+    return devices, problems
+
+
+def _add(seen: dict[str, Sighting], reading: Reading, found: Presence) -> None:
+    """The newest window says where a GPU is; all of them say when its devices were there."""
+    for key, segments in found.items():
+        one, first, last = reading.devices[key], segments[0][0], segments[-1][1]
+        known = seen.get(key.uuid)
+        if known is None:
+            known = seen[key.uuid] = Sighting(key.uuid, one.model, one.host, one.instance)
+        elif all(last >= end for spans in known.devices.values() for _, end in spans[-1:]):
+            known.model, known.host, known.instance = one.model, one.host, one.instance
+        spans = known.devices.setdefault(key, [])
+        if key.is_whole:
+            spans[:] = [(min(first, spans[0][0]), max(last, spans[0][1]))] if spans else [(first, last)]
+        else:
+            spans.extend((start, end) for start, end, _ in segments)
+
+
+def _summary(
+    reading: Reading, seen: Mapping[int, Sequence[Segment]], names: Mapping[int, str], problems: Sequence[str]
+) -> Read:
+    seconds = dict.fromkeys(State, 0)
+    parts = []
+    for device_id, segments in seen.items():
+        name = names[device_id]
+        for start, end, one in segments:
+            seconds[one.state] += end - start
+            parts.append((name, start, end, one.state.value, one.labels))
+    status, reason = "complete", "; ".join(sorted({*problems, *reading.problems})[:5])
+    if seen and not seconds[State.PRESENT]:
+        status, reason = "empty", reason or "the source answered without a single device"
+    elif seconds[State.BLIND] or seconds[State.MISSING]:
+        status = "partial"
+        reason = reason or f"{seconds[State.BLIND]} s blind, {seconds[State.MISSING]} s missing"
+    return Read(
+        reading.window,
+        digest(parts),
+        status,
+        reason,
+        reading.samples,
+        seconds[State.PRESENT],
+        seconds[State.MISSING],
+        seconds[State.BLIND],
+    )

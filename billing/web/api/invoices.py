@@ -1,0 +1,222 @@
+"""Invoices, and the documents that they are."""
+
+from collections.abc import Collection
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from billing.core.errors import NotFound
+from billing.core.money import decimal_text
+from billing.core.onchain import Address, Hash32, checksum, payment_uri
+from billing.core.period import parse_month, rfc3339
+from billing.db.engine import Session
+from billing.invoicing import store as invoicing
+from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.lifecycle import InvoiceStatus
+from billing.reconciliation.valuation import units_due
+from billing.web import store
+from billing.web.auth import Caller, StaffOrTenant
+from billing.web.bodies import Route
+from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
+from billing.web.errors import PROBLEM_RESPONSES
+from billing.web.schemas import Slug
+
+router = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=PROBLEM_RESPONSES, route_class=Route)
+
+Number = Annotated[str, Path(max_length=40)]
+
+
+class Period(BaseModel):
+    start: str
+    end: str
+
+
+class ExcludedTime(BaseModel):
+    reason: str
+    seconds: int
+
+
+class LineOut(BaseModel):
+    """As in the document. `coverage` is the share of the billed time that was also measured."""
+
+    description: str
+    sku: str
+    quantity_seconds: int
+    unit_price: str
+    amount: str
+    coverage: str
+    excluded_seconds: int
+    tenant: str
+    period: Period
+    excluded: list[ExcludedTime]
+    usage_digest: str
+
+
+class PaymentOption(BaseModel):
+    """`amount_units` pays what remains, in the token's smallest unit; `uri` is the EIP-681 link."""
+
+    chain_id: int
+    token: str
+    token_address: str
+    decimals: int
+    amount_units: str
+    address: str
+    uri: str
+
+
+class InvoiceOut(BaseModel):
+    """Amounts are decimal text in the invoice's currency. `payment_options` are empty when nothing can or need be paid."""
+
+    number: str
+    tenant: str
+    status: InvoiceStatus
+    currency: str
+    total: str
+    amount_paid: str
+    amount_remaining: str
+    overdue: bool
+    period: Period
+    issued_at: str
+    due_at: str
+    lines: list[LineOut]
+    payment_options: list[PaymentOption]
+    document_digest: str
+    amount_credited: str
+    amount_due: str
+    address: str | None
+    replaces: str | None
+    pay_url: str
+
+
+class InvoiceQuery(PageQuery):
+    tenant: Slug | None = None
+    status: InvoiceStatus | None = None
+    period: str | None = Field(default=None, max_length=20, description="A month, like 2026-10")
+
+
+@router.get("", summary="List invoices")
+def list_invoices(web: Web, caller: StaffOrTenant, query: Annotated[InvoiceQuery, Query()]) -> Listing[InvoiceOut]:
+    period = parse_month(query.period) if query.period is not None else None
+    with web.database.transaction() as session:
+        only = invoicing.Filter(
+            tenant_id=caller.tenant_scope(session, query.tenant),
+            status=query.status,
+            period=period,
+            after_id=query.after("invoices"),
+            limit=query.limit + 1,
+        )
+        found = invoicing.listed(session, only)
+        page = sliced("invoices", [(invoice.id, invoice) for invoice in found], query.limit)
+        documents = store.documents(session, [invoice.id for invoice in page.rows])
+    items = [_out(web, invoice, documents[invoice.id]) for invoice in page.rows]
+    return Listing(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/{number}", summary="One invoice")
+def get_invoice(web: Web, caller: StaffOrTenant, number: Number) -> InvoiceOut:
+    with web.database.transaction() as session:
+        invoice = visible(session, caller, number)
+        return _out(web, invoice, store.documents(session, [invoice.id])[invoice.id])
+
+
+@router.get("/{number}/document", summary="The document, byte for byte", response_class=Response)
+def get_document(web: Web, caller: StaffOrTenant, number: Number, request: Request) -> Response:
+    with web.database.transaction() as session:
+        tenant_id, content, digest = store.document(session, number)
+    if not caller.may_see(tenant_id):
+        raise _unknown(number)
+    return document_response(request, number, content, digest)
+
+
+def visible(session: Session, caller: Caller, number: str) -> Invoice:
+    """The invoice, if there is one that the caller may see. Raises NotFound, the same for both."""
+    found = invoicing.listed(session, invoicing.Filter(number=number))
+    if not found or not caller.may_see(found[0].tenant_id):
+        raise _unknown(number)
+    return found[0]
+
+
+def _unknown(number: str) -> NotFound:
+    return NotFound(f"there is no invoice {number}")
+
+
+def document_response(request: Request, number: str, content: bytes, digest: Hash32) -> Response:
+    """The stored bytes, unchanged; 304 for who has them."""
+    headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    name = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "_" for c in number)
+    headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
+    return Response(content, 200, headers, "application/json")
+
+
+def payment_options(
+    invoice: Invoice, document: InvoiceDocument, amount: int, offered: Collection[tuple[int, str]]
+) -> list[PaymentOption]:
+    """How an amount of an invoice's currency can be paid: what the document accepts, at its rule, as long as it is offered
+    (somebody watches the chain, and the token was not withdrawn)."""
+    if amount <= 0 or invoice.address is None or invoice.status in (InvoiceStatus.VOID, InvoiceStatus.PAID):
+        return []
+    options = []
+    for one in document.settlement:
+        if (one.chain_id, one.token_address) not in offered:
+            continue
+        units = units_due(amount, invoice.currency, one.decimals)
+        options.append(
+            PaymentOption(
+                chain_id=one.chain_id,
+                token=one.token,
+                token_address=checksum(Address(one.token_address)),
+                decimals=one.decimals,
+                amount_units=str(units),
+                address=checksum(invoice.address),
+                uri=payment_uri(Address(one.token_address), one.chain_id, invoice.address, units),
+            )
+        )
+    return options
+
+
+def _out(web: Wired, invoice: Invoice, document: InvoiceDocument) -> InvoiceOut:
+    def money(units: int) -> str:
+        return decimal_text(units, invoice.currency.exponent)
+
+    return InvoiceOut(
+        number=invoice.number,
+        tenant=invoice.tenant,
+        status=invoice.status,
+        currency=invoice.currency.code,
+        total=money(invoice.total),
+        amount_paid=money(invoice.paid),
+        amount_remaining=money(invoice.remaining),
+        overdue=invoice.overdue(web.clock.now()),
+        period=Period(start=document.period.start, end=document.period.end),
+        issued_at=rfc3339(invoice.issued_at),
+        due_at=rfc3339(invoice.due_at),
+        lines=[_line(document, position) for position in range(len(document.lines))],
+        payment_options=payment_options(invoice, document, invoice.remaining, web.offered),
+        document_digest=invoice.digest,
+        amount_credited=money(invoice.credits),
+        amount_due=money(invoice.amount_due),
+        address=checksum(invoice.address) if invoice.address else None,
+        replaces=invoice.replaces,
+        pay_url=f"{web.public_url}/pay/{invoice.pay_token}",
+    )
+
+
+def _line(document: InvoiceDocument, position: int) -> LineOut:
+    line = document.lines[position]
+    return LineOut(
+        description=line.description,
+        sku=line.sku,
+        quantity_seconds=line.quantity_seconds,
+        unit_price=line.unit_price,
+        amount=line.amount,
+        coverage=line.coverage,
+        excluded_seconds=sum(one.seconds for one in line.excluded),
+        tenant=line.tenant,
+        period=Period(start=line.period.start, end=line.period.end),
+        excluded=[ExcludedTime(reason=one.reason, seconds=one.seconds) for one in line.excluded],
+        usage_digest=line.usage_digest,
+    )

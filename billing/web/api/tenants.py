@@ -1,0 +1,92 @@
+"""Tenants: who is billed."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing.core.errors import NotFound
+from billing.core.period import parse_time, rfc3339
+from billing.db.engine import Session
+from billing.tenants.registrar import Registrar
+from billing.tenants.tenant import Attribution, Tenant
+from billing.web import store
+from billing.web.auth import Operator, Staff
+from billing.web.bodies import Route
+from billing.web.deps import Listing, PageQuery, Web, sliced
+from billing.web.errors import PROBLEM_RESPONSES
+from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
+from billing.web.schemas import Label, Moment, Name, Slug, Text, Units
+
+router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"], responses=PROBLEM_RESPONSES, route_class=Route)
+
+
+class TenantOut(BaseModel):
+    """`tolerance_units` is in the smallest unit of the invoices' currency."""
+
+    slug: str
+    name: str
+    legal_name: str
+    country: str
+    email: str
+    attribution: Attribution
+    reseller: str | None
+    terms_days: int
+    tolerance_units: str
+    labels: list[str]
+    created_at: str
+
+
+class NewTenant(BaseModel):
+    """A label is `label` or `source:label`; labels count from `since` on, or from the start of time."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slug: Slug
+    name: Name
+    attribution: Attribution
+    legal_name: Text = ""
+    country: Annotated[str, Field(pattern=r"^([A-Z]{2})?$")] = ""
+    email: Text = ""
+    reseller: Slug | None = None
+    terms_days: int = Field(default=14, ge=0, le=3650)
+    tolerance_units: Units = "1"
+    labels: list[Label] = Field(default_factory=list, max_length=100)
+    since: Moment | None = None
+
+
+@router.get("", summary="List tenants")
+def list_tenants(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) -> Listing[TenantOut]:
+    with web.database.transaction() as session:
+        rows = store.tenants(session, after_id=query.after("tenants"), limit=query.limit + 1)
+    page = sliced("tenants", [(row["id"], row) for row in rows], query.limit)
+    return Listing(items=[_out(row) for row in page.rows], next_cursor=page.next_cursor)
+
+
+@router.get("/{slug}", summary="One tenant")
+def get_tenant(web: Web, caller: Staff, slug: Annotated[str, Path(max_length=40)]) -> TenantOut:
+    with web.database.transaction() as session:
+        return _one(session, slug)
+
+
+@router.post("", summary="Add a tenant", status_code=201, response_model=TenantOut)
+def add_tenant(web: Web, caller: Operator, body: NewTenant, key: IdempotencyKey = None) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        fields = body.model_dump(exclude={"labels", "since", "reseller", "tolerance_units"})
+        tenant = Tenant(**fields, reseller=body.reseller or "", tolerance_units=int(body.tolerance_units))
+        since = parse_time(body.since) if body.since else None
+        Registrar(joined, web.clock).add(tenant, body.labels, since=since, actor=caller.actor)
+        return Answer(201, _one(session, body.slug), f"/api/v1/tenants/{body.slug}")
+
+    return once(web, caller, key, Request("POST", "/api/v1/tenants", body), write)
+
+
+def _one(session: Session, slug: str) -> TenantOut:
+    rows = store.tenants(session, slug=slug)
+    if not rows:
+        raise NotFound(f"there is no tenant {slug}")
+    return _out(rows[0])
+
+
+def _out(row: dict[str, object]) -> TenantOut:
+    return TenantOut.model_validate({**row, "created_at": rfc3339(row["created_at"])})  # type: ignore[arg-type]

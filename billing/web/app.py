@@ -1,0 +1,59 @@
+"""Builds the web application from the wired `App`. Nothing is kept outside of it, and nothing is read at import."""
+
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+
+from billing.bootstrap import App
+from billing.db import migrate
+from billing.web import auth, errors
+from billing.web.api import devices, exceptions, invoices, leases, payments, tenants, usage
+from billing.web.bodies import Route
+from billing.web.deps import Wired
+from billing.web.pages import docs, health, pay
+from billing.web.render import Pages
+from billing.web.shield import Shield
+
+API_PREFIX: Final = "/api/v1/"
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    health.router,
+    docs.router,
+    pay.router,
+    tenants.router,
+    leases.router,
+    devices.router,
+    usage.router,
+    invoices.router,
+    payments.router,
+    exceptions.router,
+)
+
+
+def create_app(app: App) -> FastAPI:
+    """The ASGI application. Parts of `app` are built here, once, so that no two requests race to build them."""
+    api = FastAPI(
+        title="Stablemeter",
+        version="1",
+        summary="GPU-hours, invoices and the stablecoin payments that settle them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        routes=[route for router in ROUTERS for route in router.routes],
+    )
+    api.state.wired = Wired(app, Pages(), migrate.newest())
+    require_rules(api)
+    errors.install(api)
+    api.add_middleware(Shield)
+    return api
+
+
+def require_rules(api: FastAPI) -> None:
+    """A route of the API without a rule about who may call it is a bug, and nothing is served with it. Just so one that
+    reads bodies in its own way."""
+    for route in api.routes:
+        if isinstance(route, APIRoute) and route.path.startswith(API_PREFIX):
+            assert auth.rule_of(route) is not None, f"{route.path} has no rule"
+            assert isinstance(route, Route), f"{route.path} is no API route"

@@ -1,0 +1,88 @@
+"""Who is calling, and what they may. Every route of the API names its roles by one of the rules below."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import Depends
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.exceptions import HTTPException
+
+from billing.core.errors import NotFound
+from billing.db.engine import Session
+from billing.tenants.keys import Bearer, KeyRole
+from billing.web import store
+from billing.web.deps import Web
+
+REALM: Final = 'Bearer realm="stablemeter"'
+
+_scheme = HTTPBearer(auto_error=False, description="An API key, made by: stablemeter apikey create")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who holds the key. `key` is its public prefix, which is unique; names are not."""
+
+    bearer: Bearer
+    key: str
+
+    @property
+    def actor(self) -> str:
+        """For the audit trail."""
+        return f"api:{self.bearer.name} ({self.key})"
+
+    def tenant_scope(self, session: Session, slug: str | None) -> int | None:
+        """Whose rows to show: the id of the tenant asked for; of a tenant's key always its own; None for everybody's.
+
+        Raises NotFound for an unknown tenant, and just so for another one than the key's.
+        """
+        if self.bearer.role is KeyRole.TENANT:
+            if slug is not None and slug != self.bearer.tenant:
+                raise NotFound(f"there is no tenant {slug}")
+            assert self.bearer.tenant_id is not None
+            return self.bearer.tenant_id
+        return None if slug is None else store.tenant_id(session, slug)
+
+    def may_see(self, tenant_id: int) -> bool:
+        return self.bearer.role is not KeyRole.TENANT or self.bearer.tenant_id == tenant_id
+
+
+class Allow:
+    """A dependency that lets some roles pass."""
+
+    def __init__(self, *roles: KeyRole) -> None:
+        self.roles = frozenset(roles)
+
+    def __call__(
+        self, web: Web, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
+    ) -> Caller:
+        if credentials is None:
+            raise HTTPException(HTTPStatus.UNAUTHORIZED, "an API key is needed", {"WWW-Authenticate": REALM})
+        bearer = web.registrar.authenticate(credentials.credentials)
+        if bearer is None:
+            headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
+            raise HTTPException(HTTPStatus.UNAUTHORIZED, "the API key is not known, or was revoked", headers)
+        if bearer.role not in self.roles:
+            raise HTTPException(HTTPStatus.FORBIDDEN, f"a key with the role {bearer.role} may not do this")
+        return Caller(bearer, credentials.credentials.split("_")[1])
+
+
+_STAFF: Final = (KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR)
+
+Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
+"""Changes the fleet, tenants and leases."""
+
+Staff = Annotated[Caller, Depends(Allow(*_STAFF))]
+"""Reads what concerns all tenants."""
+
+StaffOrTenant = Annotated[Caller, Depends(Allow(*_STAFF, KeyRole.TENANT))]
+"""Reads; a tenant its own."""
+
+
+def rule_of(route: APIRoute) -> Allow | None:
+    """The rule that a route names; None when it names none."""
+    for dependency in route.dependant.dependencies:
+        if isinstance(dependency.call, Allow):
+            return dependency.call
+    return None

@@ -1,0 +1,101 @@
+"""What handlers are given: the wired application, and lists page by page."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Generic, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing.bootstrap import App
+from billing.chain.tokens import Listing as TokenListing
+from billing.chain.watcher import Chain
+from billing.core.clock import Clock
+from billing.core.errors import Invalid
+from billing.db.engine import Database
+from billing.tenants.registrar import Registrar
+from billing.web.render import Pages
+
+LIMIT_MAX: Final = 200
+_CURSOR = re.compile(r"([a-z]{1,20}):(\d{1,18})")
+
+T = TypeVar("T")
+
+
+class Wired:
+    """The parts of the application that the web uses. Built once, before the first request."""
+
+    def __init__(self, app: App, pages: Pages, schema: str) -> None:
+        self.database: Database = app.database
+        self.clock: Clock = app.clock
+        self.registrar: Registrar = app.registrar
+        self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
+        self.tokens: dict[tuple[int, str], tuple[str, int]] = {
+            (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens
+        }
+        self.offered = frozenset(
+            (token.chain_id, str(token.address)) for token in app.tokens if token.listing is TokenListing.ACCEPT
+        )
+        self.public_url = app.settings.public_url
+        self.pages, self.schema = pages, schema
+
+
+async def _wired(request: Request) -> Wired:
+    wired = request.app.state.wired
+    assert isinstance(wired, Wired)
+    return wired
+
+
+Web = Annotated[Wired, Depends(_wired)]
+
+
+class PageQuery(BaseModel):
+    """What every list takes. An unknown parameter is refused: a misspelt filter must not list everything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: str = Field(default="", max_length=100, description="next_cursor of the page before")
+    limit: int = Field(default=50, ge=1, le=LIMIT_MAX, description="How many items at most")
+
+    def after(self, kind: str) -> int:
+        """The row after which this page begins. Raises Invalid for a cursor that this list never gave."""
+        return cursor_row(kind, self.cursor) if self.cursor else 0
+
+
+class Listing(BaseModel, Generic[T]):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Generic[T]):
+    """A page's rows and the cursor of the next page."""
+
+    rows: Sequence[T]
+    next_cursor: str | None
+
+
+def sliced(kind: str, found: Sequence[tuple[int, T]], limit: int) -> Slice[T]:
+    """A page out of (row id, row) pairs of which one more than `limit` was asked for."""
+    page = found[:limit]
+    more = len(found) > limit
+    return Slice([row for _, row in page], cursor_text(kind, page[-1][0]) if more else None)
+
+
+def cursor_text(kind: str, row_id: int) -> str:
+    return base64.urlsafe_b64encode(f"{kind}:{row_id}".encode()).decode().rstrip("=")
+
+
+def cursor_row(kind: str, cursor: str) -> int:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    match = _CURSOR.fullmatch(text)
+    if match is None or match.group(1) != kind:
+        raise Invalid("the cursor is not one that this list gave", remedy="begin again without it")
+    return int(match.group(2))

@@ -1,0 +1,1 @@
+"""What people and monitors open: the invoice page, the list of routes, health."""

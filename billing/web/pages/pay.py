@@ -1,0 +1,97 @@
+"""`/pay/{token}`: an invoice for whoever pays it. The token is the right to see it, and nothing else."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from billing.chain import store as chain
+from billing.core.errors import NotFound
+from billing.db.engine import Session
+from billing.invoicing import store as invoicing
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.lifecycle import InvoiceStatus
+from billing.reconciliation import store as reconciliation
+from billing.web import store
+from billing.web.api.invoices import document_response
+from billing.web.deps import Web, Wired
+from billing.web.pages import view
+from billing.web.pages.live import accepted_tokens, arrival, live
+from billing.web.pages.telling import Voided
+from billing.web.pages.view import Loaded
+
+router = APIRouter(include_in_schema=False)
+
+BEHIND: Final = timedelta(minutes=15)
+"""A newest block older than this is worth a word to who is paying."""
+
+TRANSFERS_MAX: Final = 200
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
+
+
+@router.api_route("/pay/{token}", methods=["GET", "HEAD"])
+def show(web: Web, token: str, pay: Annotated[str, Query(max_length=60)] = "") -> Response:
+    """The page. `pay` is the network and token that were chosen."""
+    with web.database.transaction() as session:
+        loaded = _load(web, session, token)
+    return web.pages.html("pay.html", {"token": token, **view.context(loaded, pay)})
+
+
+@router.get("/pay/{token}/status")
+def status(web: Web, token: str) -> dict[str, Any]:
+    """What the page's script asks for every few seconds."""
+    with web.database.transaction() as session:
+        loaded = _load(web, session, token)
+    return view.status(loaded, loaded.document.issuer.name)
+
+
+@router.get("/pay/{token}/document", response_class=Response)
+def document(web: Web, token: str, request: Request) -> Response:
+    """The document, byte for byte."""
+    with web.database.transaction() as session:
+        invoice = _invoice(session, token)
+        _, content, digest = store.document(session, invoice.number)
+    return document_response(request, invoice.number, content, digest)
+
+
+def _invoice(session: Session, token: str) -> Invoice:
+    """Raises NotFound."""
+    found = invoicing.listed(session, invoicing.Filter(pay_token=token)) if _TOKEN.fullmatch(token) else []
+    if not found:
+        raise NotFound("there is no such invoice")
+    return found[0]
+
+
+def _load(web: Wired, session: Session, token: str) -> Loaded:
+    invoice, now = _invoice(session, token), web.clock.now()
+    document = store.documents(session, [invoice.id])[invoice.id]
+    settlement = {(one.chain_id, one.token_address): (one.token, one.decimals) for one in document.settlement}
+    known = {**web.tokens, **settlement}
+    accepted = set(accepted_tokens(invoice, document))
+    rows = reconciliation.payments(session, invoice_ids=[invoice.id], limit=TRANSFERS_MAX)
+    arrivals = [arrival(row, known, accepted) for row in rows]
+    behind = {
+        row["chain_id"]: row["cursor_mined_at"]
+        for row in chain.cursors(session)
+        if row["chain_id"] in {one.chain_id for one in document.settlement}
+        and (row["stopped"] or now - row["cursor_mined_at"] > BEHIND)
+    }
+    return Loaded(
+        invoice=invoice,
+        document=document,
+        live=live(invoice, arrivals, store.tolerance(session, invoice.tenant_id), now),
+        voided=_voided(session, invoice) if invoice.status is InvoiceStatus.VOID else Voided(),
+        chains={chain_id: view.terms_of(one) for chain_id, one in web.chains.items()},
+        offered=web.offered,
+        behind=behind,
+    )
+
+
+def _voided(session: Session, invoice: Invoice) -> Voided:
+    notes = invoicing.credit_notes(session, invoice.id)
+    replacement = store.replacement(session, invoice.id)
+    if not notes:
+        return Voided(replacement=replacement)
+    return Voided(notes[-1]["number"], notes[-1]["reason"], replacement)

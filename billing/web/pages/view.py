@@ -1,0 +1,236 @@
+"""Everything that an invoice page shows, put together from what was loaded. Pure but for the QR codes' library."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from billing.chain.watcher import Chain
+from billing.core.money import decimal_text
+from billing.core.onchain import Address, checksum
+from billing.core.period import rfc3339
+from billing.invoicing.document import InvoiceDocument, XpubTerms
+from billing.invoicing.invoice import Invoice
+from billing.web.api.invoices import PaymentOption, payment_options
+from billing.web.pages import words
+from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
+from billing.web.pages.qr import qr_svg
+from billing.web.pages.telling import Telling, Voided, tell, tell_arrival, tell_notes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was read for a page. `offered` are the tokens that are accepted today; `behind` says of a chain's newest block
+    that was read how old it is, when that is too old."""
+
+    invoice: Invoice
+    document: InvoiceDocument
+    live: Live
+    voided: Voided
+    chains: Mapping[int, ChainTerms]
+    offered: frozenset[tuple[int, str]]
+    behind: Mapping[int, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to pay. `amount` is plain text that wallets read."""
+
+    id: str
+    option: PaymentOption
+    network: str
+    amount: str
+    chosen: bool
+    counted: str
+    behind: str
+
+
+def terms_of(chain: Chain) -> ChainTerms:
+    by = chain.finality.confirmed_by
+    if isinstance(by, int):
+        return ChainTerms(shown(chain.name), by, seconds=by * chain.block_seconds)
+    return ChainTerms(shown(chain.name), None, by)
+
+
+def shown(name: str) -> str:
+    """A chain's name with a capital: `base` is `Base`."""
+    return name[:1].upper() + name[1:]
+
+
+def network(chains: Mapping[int, ChainTerms], chain_id: int) -> str:
+    return chains[chain_id].name if chain_id in chains else f"chain {chain_id}"
+
+
+def choices(loaded: Loaded, wanted: str) -> list[Choice]:
+    """The ways to pay; one of them is chosen."""
+    if not loaded.live.payable:
+        return []
+    options = payment_options(loaded.invoice, loaded.document, loaded.live.to_send, loaded.offered)
+    ids = [f"{option.chain_id}-{option.token}" for option in options]
+    chosen = wanted if wanted in ids else ids[0] if ids else ""
+    return [
+        Choice(
+            id=one,
+            option=option,
+            network=network(loaded.chains, option.chain_id),
+            amount=words.tokens(int(option.amount_units), option.decimals),
+            chosen=one == chosen,
+            counted=_counted(loaded.chains.get(option.chain_id)),
+            behind=_behind(loaded, option.chain_id),
+        )
+        for one, option in zip(ids, options, strict=True)
+    ]
+
+
+def _counted(terms: ChainTerms | None) -> str:
+    if terms is None:
+        return ""
+    if terms.needed is None:
+        return f"A payment counts once {terms.name} marks its block as {terms.tag}."
+    blocks = "in its first block" if terms.needed == 1 else f"after {terms.needed} confirmations"
+    about = f", about {words.duration(terms.seconds)}" if terms.seconds else ""
+    return f"A payment counts {blocks}{about}."
+
+
+def _behind(loaded: Loaded, chain_id: int) -> str:
+    at = loaded.behind.get(chain_id)
+    if at is None:
+        return ""
+    name = network(loaded.chains, chain_id)
+    return (
+        f"The newest block of {name} that was read here is of {words.moment(at)}."
+        " A payment shows up later than usual; it is not lost."
+    )
+
+
+def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
+    """The page's state as JSON. `version` changes whenever anything that the page shows changes."""
+    invoice, now = loaded.invoice, loaded.live
+    told = tell(invoice, now, loaded.voided, issuer)
+
+    def money(units: int) -> str:
+        return decimal_text(units, invoice.currency.exponent)
+
+    pending = [one for one in now.arrivals if one.pending]
+    last = min(pending, key=lambda one: one.confirmations, default=None)
+    terms = loaded.chains.get(last.chain_id) if last else None
+    found = {
+        "number": invoice.number,
+        "state": now.state.value,
+        "notes": [note.value for note in now.notes],
+        "headline": told.headline,
+        "detail": told.detail,
+        "currency": invoice.currency.code,
+        "amount_due": money(now.due),
+        "amount_paid": money(now.paid),
+        "amount_detected": money(now.detected),
+        "amount_remaining": money(now.remaining),
+        "amount_credited": money(now.credited),
+        "confirmations": last.confirmations if last else None,
+        "confirmations_needed": terms.needed if terms else None,
+        "overdue": now.overdue,
+        "settled": now.settled,
+        "transfers": [_transfer(one) for one in now.arrivals],
+    }
+    late = sorted(loaded.behind)
+    return {**found, "version": hashlib.sha256(orjson.dumps([found, late])).hexdigest()[:16]}
+
+
+def _transfer(one: Arrival) -> dict[str, Any]:
+    return {
+        "chain_id": one.chain_id,
+        "token": one.symbol,
+        "token_address": checksum(Address(one.token_address)),
+        "amount_units": str(one.units),
+        "tx_hash": one.tx_hash,
+        "from_address": checksum(Address(one.sender)),
+        "block_number": one.block_number,
+        "mined_at": rfc3339(one.mined_at),
+        "status": one.status.value,
+        "disposition": one.disposition.value,
+        "confirmations": one.confirmations,
+    }
+
+
+def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
+    """What the page's template is given."""
+    invoice, document, now = loaded.invoice, loaded.document, loaded.live
+    issuer = document.issuer.name
+    ways = choices(loaded, wanted)
+    chosen = next((way for way in ways if way.chosen), None)
+    told: Telling = tell(invoice, now, loaded.voided, issuer)
+    return {
+        "invoice": invoice,
+        "document": document,
+        "live": now,
+        "told": told,
+        "notes": tell_notes(now, invoice, issuer),
+        "voided": loaded.voided,
+        "choices": ways,
+        "chosen": chosen,
+        "codes": _codes(chosen),
+        "receipts": [_receipt(one, loaded) for one in now.arrivals],
+        "lines": _lines(document),
+        "address": checksum(invoice.address) if invoice.address else None,
+        "is_xpub": isinstance(document.wallet, XpubTerms),
+        "is_closed": now.state in (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID),
+        "version": status(loaded, issuer)["version"],
+        "words": words,
+    }
+
+
+def _codes(chosen: Choice | None) -> dict[str, Any]:
+    if chosen is None:
+        return {}
+    option = chosen.option
+    return {
+        "address": qr_svg(option.address, f"QR code of the address {option.address}"),
+        "link": qr_svg(option.uri, f"QR code of a payment link: {chosen.amount} {option.token} on {chosen.network}"),
+    }
+
+
+def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
+    unknown = f"{one.units} units of an unknown token"
+    known = (
+        f"{words.thousands(words.tokens(one.units, one.decimals))} {one.symbol}"
+        if one.decimals is not None
+        else unknown
+    )
+    return {
+        "amount": known,
+        "network": network(loaded.chains, one.chain_id),
+        "chain_id": one.chain_id,
+        "token_address": checksum(Address(one.token_address)),
+        "told": tell_arrival(one, loaded.invoice.currency, loaded.chains),
+        "tx_hash": one.tx_hash,
+        "sender": checksum(Address(one.sender)),
+        "block": one.block_number,
+        "mined_at": one.mined_at,
+        "stands": one.stands,
+        "pending": one.pending,
+        "confirmations": one.confirmations,
+        "needed": loaded.chains[one.chain_id].needed if one.chain_id in loaded.chains else None,
+    }
+
+
+def _lines(document: InvoiceDocument) -> Sequence[dict[str, Any]]:
+    whole = (document.period.start, document.period.end)
+    return [
+        {
+            "description": line.description,
+            "sku": line.sku,
+            "hours": words.hours(line.quantity_seconds),
+            "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
+            "price": words.price(line.unit_price),
+            "amount": words.amount(line.amount),
+            "part": ""
+            if (line.period.start, line.period.end) == whole
+            else words.span(line.period.start, line.period.end),
+            "coverage": words.percent(line.coverage),
+            "excluded": [f"{words.hours(one.seconds)} h not billed: {one.reason}" for one in line.excluded],
+        }
+        for line in document.lines
+    ]

@@ -1,0 +1,123 @@
+"""What holds for every request, whatever its route: security headers, a limit on bodies, a metric, no traceback."""
+
+import time
+from collections.abc import MutableMapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from billing.telemetry import metrics
+from billing.web import errors
+
+BODY_BYTES_MAX: Final = 1 << 20
+
+CONTENT_SECURITY_POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+NO_CACHE: Final = "no-store"
+
+
+class Shield:
+    """ASGI middleware, the outermost one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        seen = _Answer(scope, send)
+        started = time.perf_counter()
+        try:
+            refusal = _refusal(scope)
+            if refusal is not None:
+                await refusal(scope, receive, seen.send)
+            else:
+                await self._app(scope, _limited(receive), seen.send)
+        except Exception:
+            if seen.status is None:
+                await errors.bug(Request(scope))(scope, receive, seen.send)
+            seen.status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise  # the server writes it to the log
+        finally:
+            route = errors.route_of(Request(scope))
+            metrics.REQUESTS.labels(route, str(int(seen.status or 0))).observe(time.perf_counter() - started)
+
+
+class _Answer:
+    """Adds the headers to an answer on its way out, and remembers its status."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._private = scope["path"].startswith("/pay/")
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=_as_scope(message))
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", NO_CACHE)
+            if self._private:
+                headers["X-Robots-Tag"] = "noindex, nofollow"
+        await self._send(message)
+
+
+def _as_scope(message: Message) -> MutableMapping[str, Any]:
+    message.setdefault("headers", [])
+    return message
+
+
+def _refusal(scope: Scope) -> Any:
+    """The answer to what is refused before any route sees it; None for the rest. No text with a NUL reaches the database."""
+    if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+        return errors.problem(HTTPStatus.BAD_REQUEST, "the path or the query holds a NUL")
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (len(value) > 12 or not value.isdigit() or int(value) > BODY_BYTES_MAX):
+            return _too_large()
+    return None
+
+
+def _limited(receive: Receive) -> Receive:
+    """Counts a body as it arrives: one that comes in chunks tells no length beforehand."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        if message["type"] == "http.request":
+            total += len(message.get("body", b""))
+            if total > BODY_BYTES_MAX:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+        return message
+
+    return counted
+
+
+_TOO_LARGE: Final = f"a body may have {BODY_BYTES_MAX} bytes"
+
+
+def _too_large() -> Any:
+    return errors.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
