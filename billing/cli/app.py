@@ -1,6 +1,5 @@
 """The `stablemeter` command: puts the nouns together, and turns expected errors into one line and an exit code."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -84,12 +83,19 @@ def options(
 def main() -> None:
     """Run a command. Expected errors are one line; a bug shows its traceback, because somebody must see it."""
     try:
-        app()
+        sys.exit(app(prog_name="stablemeter", standalone_mode=False))
     except StablemeterError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _fail(str(error), error.exit_code)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":  # a noun without a verb: its verbs are the answer
+            typer.echo(error.format_message(), err=True)
+            sys.exit(2)
+        place = context.command_path if context else "stablemeter"
+        _fail(f"{place}: {error.format_message().rstrip('.')}; see: {place} --help", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    """Say what is wrong on one line, whatever the message holds, and end."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -66,13 +66,13 @@ def list_(as_json: AsJson = False) -> None:
 def show_(name: str, as_json: AsJson = False) -> None:
     """One tenant, with its credit."""
     from billing.core.errors import NotFound
-    from billing.invoicing import store
+    from billing.invoicing.store import credit
 
     found = next((row for row in _rows() if row["slug"] == name), None)
     if found is None:
         raise NotFound(f"there is no tenant {name}", remedy="see: stablemeter tenant list")
     with application() as one, one.database.transaction() as session:
-        found["credits"] = store.credits_of(session, found["id"])
+        found["credits"] = credit.credits_of(session, found["id"])
     if as_json:
         show_json(found)
         return

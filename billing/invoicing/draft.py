@@ -7,8 +7,7 @@ from enum import IntEnum
 
 from billing.core.money import Asset, Money
 from billing.core.period import Span
-from billing.pricing.rating import RatedLine
-from billing.pricing.store import LineEvidence
+from billing.pricing.rating import LineEvidence, RatedLine
 from billing.tenants.tenant import Tenant
 
 

@@ -8,6 +8,7 @@ from billing.core.period import Span, at_second, rfc3339
 from billing.db.engine import Database, Session
 from billing.invoicing import store
 from billing.invoicing.draft import Draft, drafts, use_credit
+from billing.invoicing.store.credit import credit_held
 from billing.metering.store import readings
 from billing.pricing.rater import rated
 from billing.tenants import store as tenants
@@ -45,7 +46,7 @@ class Drafter:
             if draft.payer.id in standing:
                 result.late.append(draft)
                 continue
-            held = store.credit_held(session, draft.payer.id, draft.currency.code)
+            held = credit_held(session, draft.payer.id, draft.currency.code)
             result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
         return result
 

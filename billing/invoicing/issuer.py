@@ -21,6 +21,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
 from billing.invoicing.restorer import require_restored
+from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.trail.store import Deed, record
@@ -138,7 +139,7 @@ class Issuer:
         invoice_id = store.add(session, issued)
         for position, line in enumerate(draft.lines, 1):
             pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
-        store.use(session, draft.credits, invoice_id, now)
+        credit.use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, number, now):
             ledger.post(session, entry)
         if generation is not None:
@@ -169,7 +170,7 @@ class Issuer:
             digest = documents.digest(content)
             store.add_credit_note(session, document, content, digest, invoice)
             pricing.cancel(session, invoice.id)
-            store.give_back(session, invoice.id, now)
+            credit.give_back(session, invoice.id, now)
             ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
             record(session, Deed(now, actor, "invoice.void", f"invoice {number}", reason, {"credit_note": note}))
             self._archive.prepare([Prepared(content, digest, note)], now)

@@ -23,11 +23,11 @@ from billing.invoicing.document import CreditNoteDocument, ForwarderTerms, Invoi
 from billing.invoicing.draft import Credit, Draft, DraftLine
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import counter_of
+from billing.invoicing.store.credit import credit_held, give_back, use
 from billing.invoicing.verify import address_of, wallet_of
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
-from billing.pricing.rating import LineKey, RatedLine, Share
-from billing.pricing.store import LineEvidence
+from billing.pricing.rating import LineEvidence, LineKey, RatedLine, Share
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Attribution, Tenant
 from billing.trail.store import Deed, record
@@ -149,7 +149,7 @@ class Restorer:
         invoice_id = store.add(session, issued)
         for position, line in enumerate(draft.lines, 1):
             pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
-        store.use(session, draft.credits, invoice_id, now)
+        use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, parsed.number, parse_time(parsed.issued_at)):
             ledger.post(session, entry)
         self._address(session, one, parsed, invoice_id, now)
@@ -157,7 +157,7 @@ class Restorer:
     def _draft(self, session: Session, parsed: InvoiceDocument, everybody: Mapping[str, Tenant]) -> Draft:
         """The draft that the document was made from, as far as the document tells."""
         currency, payer = parsed.currency.asset, everybody[parsed.tenant.id]
-        held = {(c.kind, c.reference): c for c in store.credit_held(session, payer.id, currency.code)}
+        held = {(c.kind, c.reference): c for c in credit_held(session, payer.id, currency.code)}
         used = []
         for one in parsed.credits:
             units = parse_units(one.amount, currency).units
@@ -177,7 +177,7 @@ class Restorer:
         store.move(session, invoice.id, InvoiceEvent.VOID, now)
         store.add_credit_note(session, parsed, one.content, one.digest, invoice)
         pricing.cancel(session, invoice.id)
-        store.give_back(session, invoice.id, now)
+        give_back(session, invoice.id, now)
         ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
 
 

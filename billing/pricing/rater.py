@@ -12,8 +12,8 @@ from billing.core.period import Span
 from billing.db.engine import Database, Session
 from billing.pricing import store
 from billing.pricing.pricebook import parse
-from billing.pricing.rating import RatedLine, rate
-from billing.pricing.store import LineEvidence, PriceChange
+from billing.pricing.rating import LineEvidence, RatedLine, rate
+from billing.pricing.store import PriceChange
 from billing.trail.store import Deed, record
 
 ClosedUntil = Callable[[Session], datetime | None]

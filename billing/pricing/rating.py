@@ -23,6 +23,16 @@ class LineKey:
 
 
 @dataclass(frozen=True, slots=True)
+class LineEvidence:
+    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, and leased or
+    claimed time that is not billed, as (reason, seconds)."""
+
+    usage_digest: str
+    measured_seconds: int
+    excluded: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Quantity:
     """Seconds that one device was used at one price. Usage rebuilt from a document has no device."""
 

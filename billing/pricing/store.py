@@ -14,7 +14,7 @@ from billing.core.money import Asset
 from billing.core.period import Span
 from billing.db.tables.pricing import ChargeRow, PriceBookRow, PriceRow, SkuRow
 from billing.pricing.pricebook import PriceBook, digest
-from billing.pricing.rating import LineKey, Quantity, RatedLine
+from billing.pricing.rating import LineEvidence, LineKey, Quantity, RatedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,16 +186,6 @@ def quantities(session: Session, period: Span, tenant_ids: Iterable[int] | None 
         _period(period, tenant_ids),
     )
     return [Quantity(r.tenant_id, r.device_id, r.sku, r.per_hour, Span(r.start, r.until), r.seconds) for r in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class LineEvidence:
-    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, and leased or
-    claimed time that is not billed, as (reason, seconds)."""
-
-    usage_digest: str
-    measured_seconds: int
-    excluded: list[tuple[str, int]]
 
 
 def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, LineEvidence]:

@@ -18,6 +18,7 @@ from billing.invoicing import store as invoicing
 from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
+from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.reconciliation import postings, store
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
@@ -71,7 +72,7 @@ class Reconciler:
             if store.find(session, transfer.id, transfer.incarnation) is None:
                 self._book(session, transfer, done)
             if transfer.state is ChainState.FINAL:
-                invoicing.finalise_credit(session, transfer.id, self._clock.now())
+                credit.finalise_credit(session, transfer.id, self._clock.now())
 
     def _book(self, session: Session, transfer: Transfer, done: Settled) -> None:
         now, key = self._clock.now(), (transfer.id, transfer.incarnation)
@@ -121,7 +122,7 @@ class Reconciler:
         now = self._clock.now()
         done.reversed += 1
         if payment.disposition is Disposition.RESOLVED:
-            invoicing.reverse_credit(session, transfer.id, now)
+            credit.reverse_credit(session, transfer.id, now)
         ledger.reverse(session, ledger.of_transfer(session, transfer.id, transfer.incarnation), now)
         store.move(session, payment.id, DispositionEvent.REVERSE, now, "its block left the chain")
         store.close_exceptions(session, transfer.id, "its block left the chain", now)
@@ -146,11 +147,11 @@ class Reconciler:
             ledger.post(session, entry)
         if taken_back is not None:
             store.clear(session, taken_back.id, now)
-            invoicing.set_credit(session, taken_back.transfer_id, None, now)
+            credit.set_credit(session, taken_back.transfer_id, None, now)
         for (payment, _), allocation in zip(standing, after, strict=True):
             store.write(session, allocation, invoice.currency.code, now)
             transfer = chain.by_id(session, payment.transfer_id)
-            grant = invoicing.Grant(
+            grant = credit.Grant(
                 invoice.tenant_id,
                 "overpayment",
                 invoice.currency.code,
@@ -158,7 +159,7 @@ class Reconciler:
                 transfer.tx_hash,
                 transfer.state is ChainState.FINAL,
             )
-            invoicing.set_credit(session, transfer.id, grant, now)
+            credit.set_credit(session, transfer.id, grant, now)
         self._settle_status(session, invoice, done)
 
     def _settle_status(self, session: Session, invoice: Invoice, done: Settled) -> None:

@@ -8,7 +8,7 @@ from billing.chain.tokens import Token
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
 from billing.db.engine import Database, Session
-from billing.invoicing import store as invoicing
+from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.reconciliation import postings, store
@@ -70,6 +70,6 @@ class Resolver:
             raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="resolve it as a refund")
         entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)
         ledger.post(session, entry)
-        grant = invoicing.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
-        invoicing.set_credit(session, transfer.id, grant, now)
+        grant = credit.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
+        credit.set_credit(session, transfer.id, grant, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"

@@ -47,6 +47,8 @@ class Request:
     method: str
     path: str
     body: BaseModel
+    makes: str = ""
+    """The path of what the request makes; told again with every answer."""
 
     def digest(self) -> str:
         return hashlib.sha256(f"{self.method} {self.path}\n{self.body.model_dump_json()}".encode()).hexdigest()
@@ -56,7 +58,6 @@ class Request:
 class Answer:
     status: int
     body: BaseModel
-    location: str = ""
 
 
 def once(
@@ -66,6 +67,7 @@ def once(
 
     Raises Conflict when the key was used for another request.
     """
+    location = {"Location": request.makes} if request.makes else {}
     with web.database.transaction() as session:
         if key is not None:
             digest = request.digest()
@@ -73,12 +75,12 @@ def once(
             if before is not None and before.request_digest != digest:
                 raise Conflict("this Idempotency-Key was used for another request")
             if before is not None:
-                return _response(before.status, before.body, {"Idempotent-Replayed": "true"})
+                return _response(before.status, before.body, {**location, "Idempotent-Replayed": "true"})
         answer = write(Joined(session), session)
         body = answer.body.model_dump_json(by_alias=True)
         if key is not None:
             store.keep_answer(session, caller.key, key, answer.status, body)
-    return _response(answer.status, body, {"Location": answer.location} if answer.location else {})
+    return _response(answer.status, body, location)
 
 
 def _response(status: int, body: str, headers: dict[str, str]) -> Response:

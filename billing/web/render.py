@@ -19,6 +19,10 @@ _TROUBLE: Final = {
         "The link may be cut short, or it may be of another system. Open it again from the message in which you got it,"
         " or ask whoever sent it. Nothing was charged and nothing is lost.",
     ),
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Too many requests",
+        "This page was asked for too often from your network. Load it again in a few seconds. Nothing is lost.",
+    ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "This page cannot be shown right now",
         "A part of this system does not answer. Load the page again in a minute. A payment that you have made already"

@@ -1,4 +1,5 @@
-"""What holds for every request, whatever its route: security headers, a limit on bodies, a metric, no traceback."""
+"""What holds for every request, whatever its route: security headers, limits on bodies and on how often, a metric, no
+traceback."""
 
 import time
 from collections.abc import MutableMapping
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing.telemetry import metrics
 from billing.web import errors
+from billing.web.limits import Limiter
 
 BODY_BYTES_MAX: Final = 1 << 20
 
@@ -20,9 +22,9 @@ CONTENT_SECURITY_POLICY: Final = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
+        "img-src 'self'",
         "connect-src 'self'",
-        "form-action 'self'",
+        "form-action 'none'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     )
@@ -41,7 +43,7 @@ class Shield:
     """ASGI middleware, the outermost one."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self._app, self._limiter = app, Limiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,7 +52,7 @@ class Shield:
         seen = _Answer(scope, send)
         started = time.perf_counter()
         try:
-            refusal = _refusal(scope)
+            refusal = self._too_often(scope, started) or _refusal(scope)
             if refusal is not None:
                 await refusal(scope, receive, seen.send)
             else:
@@ -63,6 +65,13 @@ class Shield:
         finally:
             route = errors.route_of(Request(scope))
             metrics.REQUESTS.labels(route, str(int(seen.status or 0))).observe(time.perf_counter() - started)
+
+    def _too_often(self, scope: Scope, now: float) -> Any:
+        seconds = self._limiter.wait((scope.get("client") or ("",))[0], now)
+        if not seconds:
+            return None
+        status, headers = HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(seconds)}
+        return errors.answer(Request(scope), status, "too many requests from this address", headers=headers)
 
 
 class _Answer:

@@ -72,7 +72,7 @@ def test_too_much_becomes_credit_that_the_next_invoice_uses_once_it_is_final(mad
     assert kinds(made, invoice.number) == [("over", "matched", 20_000, 5_000)]
     made.settle(1)
     with made.app.database.transaction() as session:
-        from billing.invoicing.store import credit_held
+        from billing.invoicing.store.credit import credit_held
 
         assert credit_held(session, invoice.tenant_id, "USD") == []
     made.settle(20)

@@ -32,6 +32,7 @@ def test_the_same_request_again_gets_the_same_answer_again(app: App, operator: C
     second = operator.post("/api/v1/tenants", dict(reversed(TENANT.items())), headers=KEY)
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.content == second.content and second.headers["Idempotent-Replayed"] == "true"
+    assert first.headers["Location"] == second.headers["Location"] == "/api/v1/tenants/acme"
     assert "Idempotent-Replayed" not in first.headers and deeds(app, "tenant acme") == 1
 
 

@@ -15,6 +15,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.verify import verify
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app
+from billing.web.pages import view
 from tests.web.client import WATCHED, Client
 from tests.web.scene import SENDER, Scene
 
@@ -238,6 +239,39 @@ def test_part_over_and_dust(scene: Scene, anybody: Client) -> None:
     assert (over["state"], over["amount_credited"], over["notes"]) == ("overpaid", "7.12", ["credit_not_final"])
     found = page(anybody, invoice)
     assert "7.12 USD more than was due came in" in found.text and "Too little to count" in found.text
+
+
+def test_dust_does_not_hide_a_payment_nor_fill_the_page(
+    scene: Scene, anybody: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can send dust to an address; the newest transfers are shown, and all of them counted."""
+    monkeypatch.setattr(view, "RECEIPTS_MAX", 2)
+    (invoice,) = scene.invoiced("acme")
+    for _ in range(3):
+        scene.pay(invoice, 1)
+    tx_hash = scene.pay(invoice, 20_000_000)
+    found = status(anybody, invoice)
+    assert (found["state"], found["amount_detected"], found["transfers_total"]) == ("detected", "20.00", 4)
+    assert [one["tx_hash"] for one in found["transfers"]][1:] == [tx_hash] and len(found["transfers"]) == 2
+    shown = page(anybody, invoice)
+    assert "2 older transfers are not shown" in shown.text and shown.text.count("Transaction") == 2
+
+
+def test_one_code_is_shown_at_once_and_both_can_be_reached(scene: Scene, anybody: Client) -> None:
+    """Two codes side by side would let a camera choose. The choice needs no script."""
+    (invoice,) = scene.invoiced("acme")
+    found = page(anybody, invoice)
+    radios = [one for one in found.all("input") if one.get("type") == "radio"]
+    assert [("checked" in one, one["name"]) for one in radios] == [(True, "code"), (False, "code")]
+    assert [one["for"] for one in found.all("label")] == [one["id"] for one in radios]
+    assert [one["class"] for one in found.all("figure")] == [one["id"] for one in radios]
+
+
+def test_amounts_are_not_said_twice_while_nothing_has_come(scene: Scene, anybody: Client) -> None:
+    (invoice,) = scene.invoiced("acme")
+    assert "Remaining" not in page(anybody, invoice).text
+    scene.pay(invoice, 5_000_000)
+    assert "Remaining after that 15.00 USD" in page(anybody, invoice).text
 
 
 def test_a_wrong_token_is_named_and_does_not_count(scene: Scene, anybody: Client) -> None:

@@ -84,7 +84,7 @@ def add_lease(web: Web, caller: Operator, body: NewLease, key: IdempotencyKey = 
             reference=body.reference or "",
             actor=caller.actor,
         )
-        return Answer(201, _one(session, leases[0].reference), "/api/v1/leases")
+        return Answer(201, _one(session, leases[0].reference))
 
     return once(web, caller, key, Request("POST", "/api/v1/leases", body), write)
 

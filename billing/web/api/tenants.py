@@ -76,9 +76,10 @@ def add_tenant(web: Web, caller: Operator, body: NewTenant, key: IdempotencyKey 
         tenant = Tenant(**fields, reseller=body.reseller or "", tolerance_units=int(body.tolerance_units))
         since = parse_time(body.since) if body.since else None
         Registrar(joined, web.clock).add(tenant, body.labels, since=since, actor=caller.actor)
-        return Answer(201, _one(session, body.slug), f"/api/v1/tenants/{body.slug}")
+        return Answer(201, _one(session, body.slug))
 
-    return once(web, caller, key, Request("POST", "/api/v1/tenants", body), write)
+    asked = Request("POST", "/api/v1/tenants", body, makes=f"/api/v1/tenants/{body.slug}")
+    return once(web, caller, key, asked, write)
 
 
 def _one(session: Session, slug: str) -> TenantOut:

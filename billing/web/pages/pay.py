@@ -26,7 +26,8 @@ router = APIRouter(include_in_schema=False)
 BEHIND: Final = timedelta(minutes=15)
 """A newest block older than this is worth a word to who is paying."""
 
-TRANSFERS_MAX: Final = 200
+TRANSFERS_MAX: Final = 1000
+"""Anybody may send dust to an address: so many transfers are looked at, the newest of them are shown."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
 

@@ -48,7 +48,7 @@ def tell(invoice: Invoice, now: Live, voided: Voided, issuer: str) -> Telling:
         PayState.DETECTED: Telling(
             "Payment detected", _detected(now, money), "moving", "Detected", money(now.detected)
         ),
-        PayState.PART_PAID: Telling("Part paid", received, "care", "Still to pay", due),
+        PayState.PART_PAID: Telling("Partly paid", received, "care", "Still to pay", due),
         PayState.PAID: Telling("Paid", "Thank you. Nothing remains to be paid.", "good", "Paid", money(now.paid)),
         PayState.OVERPAID: Telling("Paid, with a credit", credited, "good", "Paid", money(now.paid)),
         PayState.NOTHING_DUE: Telling(

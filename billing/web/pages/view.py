@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,8 @@ from billing.web.pages import words
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
 from billing.web.pages.telling import Telling, Voided, tell, tell_arrival, tell_notes
+
+RECEIPTS_MAX: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
         "confirmations_needed": terms.needed if terms else None,
         "overdue": now.overdue,
         "settled": now.settled,
-        "transfers": [_transfer(one) for one in now.arrivals],
+        "transfers": [_transfer(one) for one in now.arrivals[-RECEIPTS_MAX:]],
+        "transfers_total": len(now.arrivals),
     }
     late = sorted(loaded.behind)
     return {**found, "version": hashlib.sha256(orjson.dumps([found, late])).hexdigest()[:16]}
@@ -172,7 +175,8 @@ def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
         "choices": ways,
         "chosen": chosen,
         "codes": _codes(chosen),
-        "receipts": [_receipt(one, loaded) for one in now.arrivals],
+        "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
+        "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
         "lines": _lines(document),
         "address": checksum(invoice.address) if invoice.address else None,
         "is_xpub": isinstance(document.wallet, XpubTerms),

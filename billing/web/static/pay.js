@@ -4,7 +4,7 @@
 (() => {
   const SOON = 4000, LATER = 30000, MISSES = 3;
   const main = document.querySelector("main[data-status]");
-  let misses = 0;
+  let misses = 0, timer = 0, busy = false;
   document.documentElement.classList.add("js");
 
   async function copy(button) {
@@ -30,10 +30,12 @@
   // Takes over what changed from a fresh copy of the page; the rest, and the focus, stay as they are.
   function takeOver(fresh) {
     const focused = document.activeElement && document.activeElement.id;
+    const checked = document.querySelector("input:checked")?.id;
     for (const place of document.querySelectorAll("[data-live]")) {
       const other = fresh.querySelector(`[data-live="${place.dataset.live}"]`);
       if (other && other.innerHTML !== place.innerHTML) place.replaceChildren(...other.childNodes);
     }
+    if (checked && document.getElementById(checked)) document.getElementById(checked).checked = true;
     main.className = fresh.querySelector("main").className;
     main.dataset.version = fresh.querySelector("main").dataset.version;
     if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus();
@@ -51,24 +53,30 @@
     return status.settled ? LATER : SOON;
   }
 
+  // Nothing is asked while nobody looks; who comes back from a wallet gets the news at once.
   async function keepLooking() {
+    clearTimeout(timer);
+    if (busy || document.hidden) return;
+    busy = true;
     let wait = SOON;
-    if (!document.hidden) {
-      try {
-        wait = await look();
-        misses = 0;
-      } catch {
-        misses += 1;
-        wait = Math.min(LATER, SOON * 2 ** misses);
-      }
-      document.getElementById("paused").hidden = misses < MISSES;
+    try {
+      wait = await look();
+      misses = 0;
+    } catch {
+      misses += 1;
+      wait = Math.min(LATER, SOON * 2 ** misses);
     }
-    setTimeout(keepLooking, wait);
+    document.getElementById("paused").hidden = misses < MISSES;
+    busy = false;
+    timer = setTimeout(keepLooking, wait);
   }
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-copy]");
     if (button) copy(button);
   });
-  if (main) setTimeout(keepLooking, SOON);
+  if (main) {
+    timer = setTimeout(keepLooking, SOON);
+    document.addEventListener("visibilitychange", keepLooking);
+  }
 })();

@@ -1,0 +1,45 @@
+"""How often one caller may ask, so that one alone cannot keep everybody else waiting."""
+
+import ipaddress
+import math
+from typing import Final
+
+BURST: Final = 300
+PER_SECOND: Final = 50
+CALLERS_MAX: Final = 10_000
+
+
+class Limiter:
+    """So many requests at once, and so many a second after that, by network address. The callers who asked longest ago are
+    forgotten. Nobody waits here: who must wait is told how long."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def wait(self, address: str, now: float) -> int:
+        """Seconds to wait, at least 1, when it is too often; else 0. `now` is monotonic.
+
+        Callers from this machine are not limited: they are its own monitors, or a proxy that does not tell for whom it asks.
+        """
+        caller = _network(address)
+        if caller is None:
+            return 0
+        due = max(self._due.pop(caller, now), now)
+        early = due - now - (BURST - 1) / PER_SECOND
+        self._due[caller] = due if early > 0 else due + 1 / PER_SECOND
+        if len(self._due) > CALLERS_MAX:
+            del self._due[next(iter(self._due))]
+        return math.ceil(early) if early > 0 else 0
+
+
+def _network(address: str) -> str | None:
+    """An address; of IPv6 its /64, which one caller has whole. None for this machine, or where there is no address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return None if found.is_loopback else str(int(found) >> 64)
+        found = found.ipv4_mapped
+    return None if found.is_loopback else str(found)
