@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 NODE := contracts/node_modules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean prometheus
+.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -69,13 +69,16 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/run.stamp
 
-$(NODE)/run.stamp: contracts/package-lock.json
+$(NODE)/run.stamp: contracts/package-lock.json | npm
 	@echo "installing anvil"
 	@cd contracts && npm ci --silent --omit=dev && touch node_modules/run.stamp
 
-$(NODE)/dev.stamp: contracts/package-lock.json
+$(NODE)/dev.stamp: contracts/package-lock.json | npm
 	@echo "installing anvil, forge and solc"
 	@cd contracts && npm ci --silent && touch node_modules/run.stamp node_modules/dev.stamp
+
+npm:
+	@command -v npm >/dev/null || { echo "Node and npm are needed (they bring anvil, a local EVM node): apt-get install nodejs npm"; exit 1; }
 
 prometheus:
 	@command -v prometheus >/dev/null && command -v promtool >/dev/null && exit 0; \

@@ -2,9 +2,10 @@
 
 import gc
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -73,20 +74,66 @@ def middle(costs: Sequence[Cost[T]]) -> Cost[T]:
     )
 
 
-def ratio(ours: Sequence[float], plain: Sequence[float]) -> float:
-    """The median of the ratios of neighbours: both sides of a pair had the same neighbours on the machine."""
-    return median(a / b for a, b in zip(ours, plain, strict=True))
+def ratio(ours: Sequence[Cost[Any]], plain: Sequence[Cost[Any]]) -> tuple[float, float, float]:
+    """The median, the least and the largest of the ratios of neighbours: both sides of a pair had the same neighbours on
+    the machine."""
+    times = [a.wall / b.wall for a, b in zip(ours, plain, strict=True)]
+    return median(times), min(times), max(times)
 
 
-def line(what: str, figure: str, detail: str = "") -> None:
-    """One figure of the report."""
-    print(f"  {what:<34} {figure:>16}   {detail}".rstrip(), flush=True)
+@dataclass
+class Result:
+    """One row of the report: what it took us, what it took a plain client, and what there is to say about it."""
+
+    what: str
+    target: float
+    ours: Cost[Any]
+    plain: Cost[Any]
+    times: tuple[float, float, float] = (0, 0, 0)
+    notes: list[str] = field(default_factory=list)
+
+    def compare(self, ours: Sequence[Cost[Any]], plain: Sequence[Cost[Any]]) -> None:
+        self.times = ratio(ours, plain)
+        self.say(f"{len(ours)} runs: {self.times[1]:.2f} to {self.times[2]:.2f} times the plain client")
+        self.say(f"CPU of our process {self.ours.cpu:.2f} s, of the plain client {self.plain.cpu:.2f} s")
+
+    def lean(self, ours: Sequence[Cost[Any]], lean: Sequence[Cost[Any]]) -> None:
+        """Compare with a client that was tuned, too: Python's cycle collector is off in it, and its garbage left alone."""
+        tuned, least, most = ratio(ours, lean)
+        best = middle(lean)
+        self.say(
+            f"against a plain client without the cycle collector ({best.wall:.2f} s, {memory(best)}): {tuned:.2f} times,"
+            f" {least:.2f} to {most:.2f}"
+        )
+
+    def say(self, text: str) -> None:
+        self.notes.append(text)
 
 
-def title(text: str) -> None:
-    print(f"\n{text}", flush=True)
+def memory(cost: Cost[Any]) -> str:
+    return f"{cost.peak_mib:.0f} MiB"
+
+
+def require(right: bool, otherwise: str) -> None:
+    """A fast wrong answer is no measurement."""
+    if not right:
+        raise SystemExit(f"wrong: {otherwise}")
+
+
+def table(results: Sequence[Result]) -> str:
+    """All rows as one table, with what there is to say below it."""
+    width = max(len(one.what) for one in results)
+    lines = [f"{'':<{width}}  {'ours':>8} {'plain':>8} {'ratio':>6} {'target':>7} {'peak, ours':>11} {'plain':>8}"]
+    for one in results:
+        lines.append(
+            f"{one.what:<{width}}  {one.ours.wall:>6.2f} s {one.plain.wall:>6.2f} s {one.times[0]:>6.2f} {one.target:>7.1f}"
+            f" {memory(one.ours):>11} {memory(one.plain):>8}"
+        )
+    for one in results:
+        lines += ["", one.what, *(f"  {text}" for text in one.notes)]
+    return "\n".join(lines)
 
 
 def note(text: str) -> None:
     """Progress of a preparation."""
-    print(f"  ... {text}", flush=True)
+    print(f"... {text}", file=sys.stderr, flush=True)

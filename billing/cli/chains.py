@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import application, show, show_json
+from billing.cli.context import application, progress, show, show_json
 from billing.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ app = typer.Typer(help="Chains: sync, status, inspect, deploy-plan.", no_args_is
 @app.command()
 def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> None:
     """Read every chain up to its head, then reconcile."""
-    from rich.progress import Progress, TextColumn
+    from rich.progress import TextColumn
 
     with application() as one:
         for chain_id in _ids(one, name):
             one.check_chain(chain_id)
             watcher = one.watchers[chain_id]
-            with Progress(TextColumn("{task.description}")) as bar:
+            with progress(TextColumn("{task.description}")) as bar:
                 task = bar.add_task(f"{watcher.chain.name}: reading")
                 done = watcher.sync(
                     lambda p, task=task, name=watcher.chain.name: bar.update(  # type: ignore[misc]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from billing.bootstrap import App
     from billing.settings import Settings
 
@@ -93,6 +95,15 @@ def show(
     if not console.is_terminal:
         console.width = 400
     console.print(table)
+
+
+def progress(*columns: "ProgressColumn") -> "Progress":
+    """A progress bar on standard error, and none where nobody looks: what is piped holds results alone."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def show_json(value: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from billing.cli.context import application
-from billing.cli.options import Period
+from billing.cli.options import Period, write_file
 
 app = typer.Typer(help="Files for finance: reconciliation.", no_args_is_help=True)
 
@@ -24,7 +24,7 @@ def reconciliation(
     output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")] = None,
 ) -> None:
     """One row for each invoice and payment of a month."""
-    from billing.core.errors import Invalid, Unavailable
+    from billing.core.errors import Invalid
     from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
@@ -35,8 +35,5 @@ def reconciliation(
     if output is None:
         sys.stdout.buffer.write(content)
         return
-    try:
-        output.write_bytes(content)
-    except OSError as error:
-        raise Unavailable(f"{output} cannot be written: {error.strerror}") from None
+    write_file(output, content)
     typer.echo(f"written to {output}")

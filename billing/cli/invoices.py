@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.options import AsJson, Period
+from billing.cli.options import AsJson, Period, write_file
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
@@ -152,7 +152,7 @@ def show_(
             notes = store.credit_notes(session, invoice.id)
         row = _row(one, invoice)
     if document is not None:
-        document.write_bytes(content)
+        write_file(document, content)
         typer.echo(f"{number}: {len(content)} bytes to {document}")
         return
     row["lines"] = [

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from billing.cli.context import application, show, show_json
+from billing.cli.context import application, progress, show, show_json
 from billing.cli.options import AsJson, span
 
 app = typer.Typer(help="Metering: collect, status, conservation.", no_args_is_help=True)
@@ -17,20 +17,22 @@ def collect(
     source: Annotated[list[str] | None, typer.Option(help="Only this source; repeat")] = None,
 ) -> None:
     """Read windows: those that are due, or by hand those of a span, also when they were read before."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from billing.core.errors import Invalid
     from billing.core.period import HOUR
 
     with application() as one:
         if not start and not end:
+            if source:
+                raise Invalid("--source goes with --from and --to", remedy="what is due is read of every source")
             outcome = one.collector.tick(limit=24 * 31)
         else:
             if not (start and end):
                 raise Invalid("--from and --to go together")
             wanted = span(start, end)
             hours = -(-(wanted.seconds[1] - wanted.seconds[0]) // HOUR) * len(source or one.settings.metering.sources)
-            with Progress(TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+            with progress(TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
                 task = bar.add_task("windows", total=hours)
                 outcome = one.collector.collect(wanted, source or [], lambda _name, _window: bar.advance(task))
     typer.echo(

@@ -1,5 +1,6 @@
 """Options that several commands take."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,29 @@ def span(start: str, end: str) -> "Span":
 
 def read_file(path: Path) -> str:
     """The text of a file that was named on the command line. Raises Invalid."""
-    return read_bytes(path).decode(errors="replace")
+    from billing.core.errors import Invalid
+
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file that was named on the command line: all of it, or nothing. Raises Unavailable."""
+    from billing.core.errors import Unavailable
+
+    beside = path.with_name(f".{path.name}.part") if path.name else path
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a terminal takes bytes as they come
+            path.write_bytes(content)
+            return
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
 
 
 def read_bytes(path: Path) -> bytes:

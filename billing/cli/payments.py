@@ -78,7 +78,7 @@ def list_exceptions(
 
 @exceptions.command()
 def resolve(
-    number: Annotated[int, typer.Argument(help="The exception's id")],
+    number: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The exception's id")],
     how: Annotated[str, typer.Option("--as", help="credit, refund or acknowledge")],
     reason: Reason,
     tenant: Annotated[str, typer.Option(help="Whose credit it is, when that is not known")] = "",

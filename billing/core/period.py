@@ -82,7 +82,13 @@ def parse_time(text: str) -> datetime:
         if len(text) > len("2026-10-01"):
             raise Invalid(f"{text!r} has no offset from UTC", remedy="append Z for UTC")
         at = at.replace(tzinfo=UTC)
-    return as_utc(at)
+    try:
+        at = as_utc(at)
+    except OverflowError:
+        at = FOREVER + timedelta(days=1)
+    if not EPOCH <= at <= FOREVER:
+        raise Invalid(f"{text!r} is out of range", remedy="times are from 1970 to 9998")
+    return at
 
 
 def month(year: int, number: int) -> Span:

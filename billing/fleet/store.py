@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.core.errors import NotFound
+from billing.core.errors import Invalid, NotFound
 from billing.core.period import FOREVER, Seconds, Span, at_second, epoch_seconds
 from billing.db.tables.fleet import DeviceRow, GpuRow
 from billing.fleet.gpu import Device, DeviceKey, Sighting, gpu_seat, seat_instances
@@ -151,6 +151,8 @@ def retire(session: Session, uuid: str, at: datetime) -> None:
     row = session.exec(select(GpuRow).where(GpuRow.uuid == uuid)).first()
     if row is None:
         raise NotFound(f"there is no GPU {uuid}", remedy="see: stablemeter device list")
+    if at <= row.in_service.start:
+        raise Invalid(f"GPU {uuid} entered service later, at {row.in_service.start.isoformat()}", remedy="mend --at")
     row.in_service = Span(row.in_service.start, at)
     session.add(row)
 

@@ -193,12 +193,13 @@ def parse(content: bytes) -> InvoiceDocument | CreditNoteDocument:
         raw = json.loads(
             content.decode("utf-8"), object_pairs_hook=_once, parse_float=_no_float, parse_constant=_no_float
         )
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"the document is no JSON: {type(error).__name__}") from None
     kind = raw.get("type") if isinstance(raw, dict) else None
     model = _MODELS.get(str(kind))
     if model is None:
-        raise Invalid("the document is of an unknown type", remedy="this version knows invoices and credit notes @1")
+        named = f"unknown type {kind[:80]!r}" if isinstance(kind, str) else "unknown type"
+        raise Invalid(f"the document is of an {named}", remedy=f"this version knows {' and '.join(_MODELS)}")
     try:
         document = model.model_validate(raw)
     except ValidationError as error:

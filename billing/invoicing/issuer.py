@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Unavailable
+from billing.core.errors import Conflict, Invalid, Unavailable
 from billing.core.onchain import Address
 from billing.core.period import Span
 from billing.db.engine import Database, Session
@@ -32,6 +32,8 @@ from billing.wallets.wallet import ForwarderWallet, Wallet
 
 BATCH: Final = 100
 """Invoices in one transaction, and behind one fsync."""
+REASON_MAX: Final = 200
+"""What a credit note's document has room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,11 @@ class Issuer:
 
     def void(self, number: str, *, reason: str, actor: str) -> str:
         """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced
-        again. Raises Conflict when it is not open, or money was paid on it."""
+        again. Raises Invalid without a reason, Conflict when it is not open, or money was paid on it."""
+        if not 0 < len(reason.strip()) <= REASON_MAX or not reason.isprintable():
+            raise Invalid(
+                f"voiding {number} needs a reason of at most {REASON_MAX} printable characters", remedy="--reason '...'"
+            )
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._require_restored(session)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from billing.core.clock import Clock
+from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.tenants import store
 from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
@@ -30,6 +31,8 @@ class Registrar:
 
     def create_key(self, *, name: str, role: KeyRole, tenant: str, actor: str) -> str:
         """Make a key and return it in plain, for the only time."""
+        if not 0 < len(name) <= 100 or not name.isprintable():
+            raise Invalid("an API key needs a printable name of 1 to 100 characters")
         now, key = self._clock.now(), new_key()
         with self._database.transaction() as session:
             tenant_id = store.by_slug(session, tenant).id if tenant else None

@@ -129,7 +129,7 @@ def revoke_key(session: Session, prefix: str, now: datetime) -> None:
     """Raises NotFound. Revoking twice changes nothing."""
     row = session.exec(select(ApiKeyRow).where(ApiKeyRow.prefix == prefix)).first()
     if row is None:
-        raise NotFound(f"there is no API key {prefix}")
+        raise NotFound(f"there is no API key {prefix}", remedy="see: stablemeter apikey list")
     if row.revoked_at is None:
         row.revoked_at = now
         session.add(row)

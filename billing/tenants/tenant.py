@@ -38,6 +38,8 @@ class Tenant:
             raise Invalid(f"tenant {self.slug!r} is not a name", remedy="use a-z, 0-9 and -, at most 40 characters")
         if not 0 < len(self.name) <= 200 or not self.name.isprintable():
             raise Invalid(f"tenant {self.slug} needs a printable display name of 1 to 200 characters")
+        if len(self.legal_name) > 200 or not self.legal_name.isprintable():
+            raise Invalid(f"tenant {self.slug} needs a printable legal name of at most 200 characters")
         if self.country and not (len(self.country) == 2 and self.country.isalpha() and self.country.isupper()):
             raise Invalid(f"tenant {self.slug}: country {self.country!r} is not a two-letter code", remedy="like AU")
         if self.email and _EMAIL.fullmatch(self.email) is None:

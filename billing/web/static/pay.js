@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const SOON = 4000, LATER = 30000, MISSES = 3;
+  const SOON = 2000, LATER = 30000, MISSES = 3;
   const main = document.querySelector("main[data-status]");
   let misses = 0, timer = 0, busy = false;
   document.documentElement.classList.add("js");
