@@ -106,10 +106,10 @@ TYPED: list[Typed] = [
     (("chain", "inspect", "0x5AAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"), 2, ("fails its checksum",)),
     (("payment", "list", "--invoice", "INV-9"), 1, ("no invoice INV-9",)),
     (("exception", "resolve", "4711", "--as", "credit", "--reason", "r"), 1, ("no exception 4711", "exception list")),
-    (("exception", "resolve", HUGE, "--as", "credit", "--reason", "r"), 2, ("range",)),
+    (("exception", "resolve", HUGE, "--as", "credit", "--reason", "r"), 2, ("exception resolve", "'number'")),
     (("exception", "resolve", "1", "--as", "keep", "--reason", "r"), 2, ("'keep' is no resolution", "acknowledge")),
     (("exception", "resolve", "1", "--as", "credit", "--reason", " "), 2, ("needs a reason",)),
-    (("exception", "resolve", "0", "--as", "credit", "--reason", "r"), 2, ("range",)),
+    (("exception", "resolve", "0", "--as", "credit", "--reason", "r"), 2, ("exception resolve", "'number'")),
     (("exception", "resolve", "1", "--as", "credit", "--reason", "r", "--tenant", "nobody"), 1, ("no tenant nobody",)),
     # files
     (("export", "reconciliation", "--period", "2026-1"), 2, ("'2026-1' is not a period",)),

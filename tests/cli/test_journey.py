@@ -38,8 +38,8 @@ def test_two_days_are_metered_and_reading_them_again_changes_nothing(site: Site)
     assert site.told["price apply"].ok().out == site.told["price check"].out, "check shows what apply does"
     usage = {row["tenant"]: row["seconds"] for row in site("usage", "show", "--period", site.period, "--json").json()}
     assert usage == {"acme": 48 * 3600, "beta": 24 * 3600, "delta": 48 * 3600}
-    status = site("meter", "status", "--json").json()
-    assert [row["label"] for row in status["unknown_labels"]] == ["mystery"]
+    (source,) = site("meter", "status", "--json").json()["sources"]
+    assert source["name"] == "brisbane" and source["failure"] == ""
 
 
 def test_every_gpu_second_is_somewhere(site: Site) -> None:
