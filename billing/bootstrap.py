@@ -203,7 +203,8 @@ class App:
         return found
 
     def check_chain(self, chain_id: int) -> None:
-        """Verify a chain and its tokens against the settings, and accept it for the wallet.
+        """Verify a chain and its tokens against the settings, follow it, and accept it for the wallet: in this order, for
+        what is paid on a chain that nobody follows yet would never be seen.
 
         Raises Invalid for a chain or token that is not the configured one, Conflict when the wallet cannot be used there
         yet, Unavailable when no endpoint answers.
@@ -212,15 +213,16 @@ class App:
 
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self.tokens, self._fences.watcher)
+        return Reconciler(self.database, self.clock, self._fences.watcher)
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.database, self.clock, self.tokens)
+        return Resolver(self.database, self.clock)
 
     @cached_property
     def reporter(self) -> Reporter:

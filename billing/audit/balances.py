@@ -17,7 +17,7 @@ from billing.ledger.account import EXTERNAL, treasury
 from billing.ledger.entry import Entry, Posting
 from billing.wallets import store as wallets
 
-CHECK = "the books match the chain"
+CHECK = "the books match {}"
 OPENING = "opening"
 
 
@@ -29,7 +29,7 @@ class BalanceAudit:
 
     def run(self, watcher: Watcher, now: datetime) -> list[Finding]:
         """The differences on one chain. Raises Unavailable when no endpoint answers."""
-        chain = watcher.chain
+        chain, check = watcher.chain, CHECK.format(watcher.chain.name)
         with self._database.transaction() as session:
             cursor = chain_store.cursor(session, chain.chain_id)
             if cursor is None or cursor.final < 0:
@@ -56,7 +56,7 @@ class BalanceAudit:
                 detail = (
                     f"{token.symbol} at block {cursor.final}: chain {found[owner, token_address]}, transfers {expected}"
                 )
-                findings.append(Finding(CHECK, checksum(owner), detail))
+                findings.append(Finding(check, checksum(owner), detail))
         with self._database.transaction() as session:
             for kind in ("deposit", "treasury"):
                 booked = store.posted(session, kind, (chain.chain_id, cursor.final))
@@ -65,7 +65,7 @@ class BalanceAudit:
                         detail = (
                             f"ledger {booked.get(account, 0)}, addresses {sums.get(account, 0)} at block {cursor.final}"
                         )
-                        findings.append(Finding(CHECK, account, detail))
+                        findings.append(Finding(check, account, detail))
         return findings
 
     def _opening(self, token: Token, owner: Address, units: int, now: datetime) -> int:

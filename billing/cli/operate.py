@@ -79,7 +79,7 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Keep everything here; default: a temporary folder")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the pages")] = 8480,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the pages")] = 8480,
     small: Annotated[bool, typer.Option("--small", help="A tenth of the fleet, for a quick look")] = False,
 ) -> None:
     """Play the main job on embedded parts: meter, invoice, pay, reorganise, reconcile, export. Pages stay up."""
