@@ -3,7 +3,7 @@ so that a command which needs no chain does not load the chain's libraries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -166,16 +166,15 @@ class App:
 
     @cached_property
     def restorer(self) -> Restorer:
-        return Restorer(self.database, self.clock, self.archive, self.wallet)
+        def read_again(session: Session, since: datetime) -> None:
+            chain_store.request_rewind(session, since - CLOCKS_APART)
+
+        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
 
     def restore(self, *, actor: str) -> Restored:
         """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
         because nobody watched those addresses meanwhile."""
-        found = self.restorer.restore(actor=actor)
-        if found.oldest is not None:
-            with self.database.transaction() as session:
-                chain_store.request_rewind(session, found.oldest - CLOCKS_APART)
-        return found
+        return self.restorer.restore(actor=actor)
 
     @cached_property
     def accepter(self) -> Accepter:

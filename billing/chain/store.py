@@ -116,10 +116,7 @@ def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
 
 def request_rewind(session: Session, to: datetime) -> None:
     """Ask every chain to read again from a time on."""
-    session.execute(
-        text("UPDATE chain_state SET rewind_to = least(coalesce(rewind_to, :to), :to)"),
-        {"to": to},
-    )
+    session.execute(text("UPDATE chain_state SET rewind_to = least(coalesce(rewind_to, :to), :to)"), {"to": to})
 
 
 def stop(session: Session, chain_id: int, why: str, now: datetime) -> None:

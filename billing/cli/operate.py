@@ -1,5 +1,6 @@
 """Commands of the whole: init, doctor, run, restore, demo."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -66,12 +67,14 @@ def restore(as_json: AsJson = False) -> None:
     with application() as one:
         found = one.restore(actor=actor())
     if as_json:
-        show_json({"invoices": found.invoices, "credit_notes": found.credit_notes, "unissued": found.unissued})
+        show_json(asdict(found))
         return
     typer.echo(
         f"{len(found.invoices)} invoices and {len(found.credit_notes)} credit notes brought back, "
         f"{len(found.unissued)} addresses that were never shown are watched"
     )
+    for line in found.left:
+        typer.echo(f"left to you: {line}")
 
 
 def demo(

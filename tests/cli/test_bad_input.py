@@ -54,6 +54,16 @@ TYPED: list[Typed] = [
     (("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-none"), 1, ("GPU-none", "device list")),
     (("lease", "add", "acme", "--from", "2026-01-01", "--host", "n9"), 1, ("n9", "device list")),
     (("lease", "add", "acme", "--from", "2020-01-01", "--gpu", "GPU-beta", "--gpu", "GPU-none"), 1, ("GPU-none",)),
+    (
+        ("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-beta", "--reference", LONG),
+        2,
+        ("reference", "200"),
+    ),
+    (
+        ("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-beta", "--reference", "two\nlines"),
+        2,
+        ("reference", "printable"),
+    ),
     (("lease", "end", "contract-9"), 1, ("no lease contract-9", "lease list")),
     (("lease", "end", "contract-1", "--at", "2020-01-01"), 2, ("contract-1 began later",)),
     (("lease", "end", "contract-1", "--at", "now"), 2, ("'now' is not a time",)),

@@ -80,18 +80,23 @@ class DcgmSource:
     def __init__(self, settings: DcgmSettings, log: RunLog) -> None:
         self._settings, self._log = settings, log
         self._rules = LabelRules(settings.tenant_label)
-        self._client = httpx.Client(
-            timeout=settings.timeout_seconds,
-            limits=httpx.Limits(max_keepalive_connections=len(settings.targets), max_connections=None),
-            headers={"Accept-Encoding": "identity"},
-        )
+        # One client a target: a pool looks through all of its connections at every request, which for 300 exporters
+        # takes fifty times as long as the requests do.
+        context = httpx.create_ssl_context()
+        self._clients = {
+            target: httpx.Client(
+                timeout=settings.timeout_seconds, verify=context, headers={"Accept-Encoding": "identity"}
+            )
+            for target in settings.targets
+        }
         self._needle = f"{settings.metric}{{".encode()
         self._open: dict[tuple[str, DeviceKey], ScrapeRun] | None = None
         self._closed: list[ScrapeRun] = []
         self._parsed: dict[tuple[str, bytes], Sample | None] = {}
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
 
     @property
     def name(self) -> str:
@@ -162,7 +167,7 @@ class DcgmSource:
     def _page(self, target: str) -> bytes | str:
         """The page, or why there is none."""
         try:
-            with self._client.stream("GET", target) as response:
+            with self._clients[target].stream("GET", target) as response:
                 if response.status_code != httpx.codes.OK:
                     return f"answered {response.status_code}"
                 body = bytearray()
