@@ -99,7 +99,7 @@ class Issuer:
         with self._database.transaction() as session:
             self._fence(session)
             self._guard.check(session, now)
-            self._drafter.require_complete(session, period)
+            self._drafter.require_complete(session, period, self._clock.now())
             known = store.payers_with_invoice(session, period)
             drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
             prepared, ids = [], []

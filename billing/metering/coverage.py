@@ -132,6 +132,47 @@ def observe(
     return observed
 
 
+def keep(
+    observed: dict[int, list[Segment]],
+    before: Mapping[int, Sequence[Segment]],
+    devices: Sequence[Device],
+    window: Seconds,
+) -> bool:
+    """Add to what is said about the devices of one GPU the presence that was known before and is not seen now. True when there
+    was some: a server that lost its samples must not undo what they proved.
+
+    A device that is seen now on the same slots says more than the one that was seen before.
+    """
+    served = clip(devices[0].in_service, window)
+    if served is None:
+        return False
+    seen = {
+        device.id: [(s, e) for s, e, one in observed.get(device.id, ()) if one.state is State.PRESENT]
+        for device in devices
+    }
+    kept: list[Seconds] = []
+    for device in devices:
+        taken = [span for other in devices if overlaps(other.seat, device.seat) for span in seen[other.id]]
+        known = [
+            (span[0], span[1], one)
+            for start, end, one in before.get(device.id, ())
+            if one.state is State.PRESENT and (span := clip((start, end), served))
+        ]
+        lost = cut(known, taken) if known else []
+        if lost:
+            kept += [(start, end) for start, end, _ in lost]
+            observed[device.id] = join(sorted([*observed.get(device.id, ()), *lost], key=lambda one: one[0]))
+    if kept:
+        whole = devices[0].id
+        said = observed.get(whole, [])
+        gone = cut([one for one in said if one[2].state is not State.PRESENT], kept)
+        there = [one for one in said if one[2].state is State.PRESENT]
+        observed[whole] = join(sorted([*there, *gone], key=lambda one: one[0]))
+        if not observed[whole]:
+            del observed[whole]
+    return bool(kept)
+
+
 def _fills(segments: Sequence[Segment], span: Seconds) -> bool:
     """Do they cover the whole span?"""
     whole = segments[0][0] <= span[0] and span[1] <= segments[-1][1]

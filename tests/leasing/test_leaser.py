@@ -105,7 +105,7 @@ def test_the_database_refuses_an_overlap_by_itself(leaser: Leaser, database: Dat
 def test_a_lease_ends_once_after_it_began(leaser: Leaser, database: Database) -> None:
     leaser.add("acme", Span(at(10), FOREVER), uuids=["GPU-1"], reference="c1", actor="ops")
     with database.transaction() as session:
-        store.mark_derived(session)
+        store.mark_derived(session, store.underived(session))
     with pytest.raises(Invalid, match="c1 began later"):
         leaser.end("c1", at(10), actor="ops")
     (ended,) = leaser.end("c1", at(15), actor="ops", reason="left")

@@ -1,6 +1,7 @@
 """Scrapes NVIDIA's dcgm-exporter pages directly: finds the presence lines in the bytes and keeps runs, not samples."""
 
 import re
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -170,18 +171,18 @@ class DcgmSource:
             with self._clients[target].stream("GET", target) as response:
                 if response.status_code != httpx.codes.OK:
                     return f"answered {response.status_code}"
-                body = bytearray()
+                body, deadline = bytearray(), time.monotonic() + self._settings.timeout_seconds
                 for chunk in response.iter_bytes():
                     body += chunk
+                    if (
+                        time.monotonic() > deadline
+                    ):  # the client's timeout is for each piece, and pieces may drip for ever
+                        return "page did not end in time"
                     if len(body) > PAGE_BYTES_MAX:
                         return f"page larger than {PAGE_BYTES_MAX} bytes"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return str(error) or type(error).__name__
-        if not body.endswith(b"\n"):
-            return "page cut off" if body else "empty page"
-        if _ANY_METRIC.search(body) is None:  # a reloading exporter answers 200 with nothing: that is no evidence
-            return "page without a metric"
-        return bytes(body)
+        return _fault(body) or bytes(body)
 
     def _note(self, target: str, page: bytes, now_ms: int) -> None:
         instance = instance_of(target)
@@ -222,6 +223,15 @@ class DcgmSource:
         if run is not None:
             self._closed.append(run)
         self._open[key] = ScrapeRun(instance, sample.key, sample.model, sample.host, labels, now_ms, now_ms)
+
+
+def _fault(body: bytearray) -> str:
+    """Why a page is no evidence; empty when it is some."""
+    if not body.endswith(b"\n"):
+        return "page cut off" if body else "empty page"
+    if _ANY_METRIC.search(body) is None:  # a reloading exporter answers 200 with nothing
+        return "page without a metric"
+    return ""
 
 
 def instance_of(target: str) -> str:

@@ -4,6 +4,7 @@
 """
 
 import gc
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -79,9 +80,11 @@ class PrometheusSource:
         reading = Reading(window)
         selector = f"{self._settings.metric}{{{self._settings.matchers}}}"
         self._add_devices(reading, self._series(selector, reach))
-        if self._jobs:
-            jobs = "|".join(sorted(self._jobs))
-            self._add_answering(reading, self._series(f"up{{job=~{orjson.dumps(jobs).decode()}}}", reach, "1"))
+        jobs = "|".join(re.escape(job) for job in sorted(self._jobs))
+        up = (
+            f"up{{job=~{orjson.dumps(jobs).decode()}}}" if jobs else "up"
+        )  # before any device was seen, every job may be theirs
+        self._add_answering(reading, self._series(up, reach, "1"))
         return reading
 
     def ping(self) -> str:
