@@ -243,7 +243,8 @@ def _meter(stage: Stage) -> None:
     for site, leased in ((stage.month, "metal-"), (stage.live, "hall-a-")):
         source = by_name[site.name]
         _scrape(stage, site, source, leased)
-        stage.clock.move_to(_time(site.span[1]) + timedelta(hours=4))
+        later = timedelta(hours=25 if site is stage.month else 4)  # a month is invoiced a day after its end
+        stage.clock.move_to(_time(site.span[1]) + later)
         outcome = stage.app.collector.collect(Span(_time(site.span[0]), _time(site.span[1])), [site.name])
         stage.say(
             f"{site.name}: {outcome.windows} windows read, {outcome.samples:,} samples of {len(site.hosts) * fleet.GPUS:,} GPUs"

@@ -110,6 +110,7 @@ TYPED: list[Typed] = [
     (("invoice", "void", "INV-000002", "--reason", LONG), 2, ("INV-000002", "200")),
     # chains and money
     (("chain", "sync", "mars"), 1, ("no chain mars is configured", "[[chains]]")),
+    (("chain", "resume", "anvil", "--reason", "r"), 1, ("the chain is not stopped", "chain status")),
     (("chain", "deploy-plan", "mars"), 1, ("no chain mars is configured",)),
     (("chain", "inspect", "0x12"), 2, ("'0x12' is not an address",)),
     (("chain", "inspect", "0x" + "g" * 64), 2, ("is not a 32-byte hash",)),
