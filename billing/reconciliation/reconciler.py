@@ -115,6 +115,7 @@ class Reconciler:
         done.reversed += 1
         if payment.disposition is Disposition.RESOLVED:
             credit.reverse_credit(session, transfer_id, now)
+            store.clear(session, payment.id, now)
         ledger.reverse(session, ledger.of_transfer(session, transfer_id, payment.incarnation), now)
         store.move(session, payment.id, DispositionEvent.REVERSE, now, "its block left the chain")
         store.close_exceptions(session, transfer_id, "its block left the chain", now)

@@ -1,5 +1,6 @@
 """Resolves exceptions, as a person decided. Money is moved in the books only; nothing is ever sent from here."""
 
+from dataclasses import replace
 from enum import StrEnum
 
 from billing.chain import store as chain
@@ -71,4 +72,5 @@ class Resolver:
         ledger.post(session, entry)
         grant = credit.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
         credit.set_credit(session, transfer.id, grant, now)
+        store.write(session, replace(payment.allocation, value=value, credited=value), currency.code, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"
