@@ -113,11 +113,13 @@ def observe(
         return {whole.id: [segment for segment in seen if clip(segment[:2], served)]}
     observed: dict[int, list[Segment]] = {}
     taken: list[tuple[tuple[int, int], list[Seconds]]] = []
-    latest = {device.key: device for device in devices}
-    order = sorted(
-        (d for d in latest.values() if d.key in found), key=lambda d: (d.key.is_whole, found[d.key][0][0], d.id)
-    )
-    for device in order:
+    rows: dict[DeviceKey, list[Device]] = {}
+    for one in reversed(devices):  # ids of instances are reused: the newest device of a key comes first
+        if one.key in found:
+            rows.setdefault(one.key, []).append(one)
+    # Those that can only be in one place are placed first, then those that came first.
+    for key in sorted(rows, key=lambda key: (key.is_whole, len(rows[key]), found[key][0][0], rows[key][0].id)):
+        device = next((one for one in rows[key] if _is_free(one, found[key], taken)), rows[key][0])
         holes = [span for seat, spans in taken if overlaps(seat, device.seat) for span in spans]
         segments = cut([(s, e, seen) for s, e, seen in found[device.key] if clip((s, e), served)], holes)
         if segments:
@@ -130,6 +132,17 @@ def observe(
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed
+
+
+def _is_free(
+    device: Device, segments: Sequence[Segment], taken: Sequence[tuple[tuple[int, int], list[Seconds]]]
+) -> bool:
+    """Is nobody else on the device's slots while it was seen? Under another partition the same key had other slots."""
+    return not any(
+        overlaps(seat, device.seat)
+        and any(overlaps(span, (start, end)) for span in spans for start, end, _ in segments)
+        for seat, spans in taken
+    )
 
 
 def keep(

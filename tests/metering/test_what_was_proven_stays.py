@@ -18,6 +18,7 @@ from billing.core.period import FOREVER, Span, month
 from billing.db.engine import Database
 from billing.db.roles import Role
 from billing.fleet import store as fleet
+from billing.fleet.gpu import DeviceKey
 from billing.invoicing.drafter import Drafter
 from billing.leasing.leaser import Leaser
 from billing.metering import deriver, recorder
@@ -377,3 +378,33 @@ def test_a_model_that_is_not_named_once_does_not_unname_a_gpu(database: Database
     clock.move_to(at(3.2))
     drain(one)
     assert rows(database, "SELECT model FROM gpu") == [(H100,)]
+
+
+def test_reused_instance_ids_are_billed_on_the_slots_that_were_free(database: Database) -> None:
+    """Five layouts one after the other (1g, 4g, 1g + 4g, 4g + 3g, 1g + 3g): everybody who was there is billed."""
+    add_tenants(database, ManualClock(at(0)), "xx", "yy", "zz")
+    one, four, three = (
+        DeviceKey("GPU-1", number, profile)
+        for number, profile in (("1", "1g.10gb"), ("2", "4g.40gb"), ("3", "3g.40gb"))
+    )
+
+    def hours(start: int, end: int, label: str) -> tuple[int, int, str]:
+        return second(start), second(end), label
+
+    script = {
+        one: [hours(0, 1, "xx"), hours(2, 3, "xx"), hours(4, 6, "xx")],
+        four: [hours(1, 2, "yy"), hours(2, 3, "yy"), hours(3, 4, "yy")],
+        three: [hours(3, 4, "zz"), hours(4, 6, "zz")],
+    }
+    source = ScriptedSource(script, up=[ALWAYS])
+    for hour in range(1, 7):
+        collector(database, ManualClock(at(hour + 0.2)), source).tick(1)
+    billed = dict(
+        rows(
+            database,
+            "SELECT t.slug, sum(extract(epoch FROM upper(during) - lower(during)))::int FROM usage u"
+            " JOIN tenant t ON t.id = u.tenant_id WHERE superseded_at IS NULL GROUP BY 1",
+        )
+    )
+    assert {slug: round(seconds / 3600) for slug, seconds in billed.items()} == {"xx": 4, "yy": 3, "zz": 3}
+    conserved(database, 6)
