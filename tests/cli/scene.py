@@ -170,7 +170,7 @@ def edited(content: str, values: Mapping[str, str]) -> str:
 def parts(folder: Path, month: Span) -> Iterator[tuple[str, Node, str]]:
     """A Prometheus that remembers the month's last days, and a node: (its URL, node, the node's URL)."""
     start = month.end - timedelta(days=DAYS)
-    with prometheus(folder / "cli-prometheus", openmetrics(start, month.end)) as source, anvil() as url:
+    with prometheus(folder / "prometheus", openmetrics(start, month.end)) as source, anvil() as url:
         node = Node(url)
         try:
             yield source, node, url

@@ -14,8 +14,7 @@ CURRENT = text("superseded_at is null")
 
 
 class SourceRow(SQLModel, table=True):
-    """A source that is or was configured. Windows from `since` on are due. Its word excludes leased time by itself when it is
-    `operator_evidence` and a device was missing for `exclusion_seconds`."""
+    """A configured source. Windows from `since` on are due."""
 
     __tablename__: ClassVar[Any] = "source"
 
@@ -23,8 +22,6 @@ class SourceRow(SQLModel, table=True):
     name: str = Field(unique=True)
     type: str
     since: datetime = Field(sa_type=UtcTime)
-    operator_evidence: bool = False
-    exclusion_seconds: int = 0
     failed_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
     failure: str = ""
 
