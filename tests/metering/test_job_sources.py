@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from billing.core.clock import ManualClock
-from billing.core.period import Span
+from billing.core.clock import ManualClock, SystemClock
+from billing.core.period import HOUR, Span, at_second, epoch_seconds, rfc3339
 from billing.db.engine import Database
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence, Source
@@ -172,7 +172,7 @@ def test_a_usage_file_is_billed_disputed_and_waited_for(database: Database, tmp_
     (row,) = MeterReporter(database).status(clock.now())["sources"]
     assert "usage.csv: line 6: 3 fields under 5 headings" in row["failure"]
     assert billed(database) == {"acme": 1800, "beta": 870}, "nothing of a file with a mistake counts"
-    path.write_text(path.read_text().replace("G2,acme,oops\r\n", ""))
+    path.write_text(path.read_text().replace("G2,acme,oops\n", ""))
     assert collector.tick().failures == 0
     assert billed(database) == {"acme": 1800 + 3600, "beta": 870}
     assert sum(conserved(database, 2).values()) == 2 * 7200
@@ -183,32 +183,34 @@ def test_the_commands_know_all_of_it(database_url: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     for name in ("STABLEMETER_CONFIG", "STABLEMETER_DATABASE__URL"):
         monkeypatch.delenv(name, raising=False)
+    start = epoch_seconds(SystemClock().now()) // HOUR * HOUR - 6 * HOUR
+    first, last = rfc3339(at_second(start)), rfc3339(at_second(start + 2 * HOUR))
     output = tmp_path / "jobs"
     output.write_text(
-        "JobIDRaw|Account|State|Start|End|AllocTRES|NodeList\n1|x|RUNNING|1759276800|Unknown|gres/gpu=9|n1\n"
+        f"JobIDRaw|Account|State|Start|End|AllocTRES|NodeList\n1|x|RUNNING|{start}|Unknown|gres/gpu=9|n1\n"
     )
     (tmp_path / "stablemeter.toml").write_text(
         f"data_dir = '{tmp_path}'\n[database]\nurl = '{database_url}'\n"
         f"[[metering.sources]]\nname = 'coast'\ntype = 'slurm'\ncommand = ['{fake_sacct(tmp_path, output)}']\n"
-        "gpus_per_node = { n1 = 'h100:8' }\nsince = '2025-10-01T00:00:00Z'\n"
+        f"gpus_per_node = {{ n1 = 'h100:8' }}\nsince = '{first}'\n"
         f"[[metering.sources]]\nname = 'book'\ntype = 'csv'\nfiles = ['{tmp_path}/*.csv']\n"
         "[[metering.sources]]\nname = 'kube'\ntype = 'kubernetes'\nurl = 'http://127.0.0.1:9'\n"
     )
-    (tmp_path / "u.csv").write_text("host,index,label,start,end\nh1,0,x,2025-10-01T00:00:00Z,2025-10-01T02:00:00Z\n")
+    (tmp_path / "u.csv").write_text(f"host,index,label,start,end\nh1,0,x,{first},{last}\n")
     told = {line.split(": ")[0][7:]: line for line in stablemeter("doctor").out.splitlines()}
     assert told["source coast"] == "ok     source coast: sacct answers, 1 runs of jobs with GPUs in the last hour"
-    assert told["source book"] == "ok     source book: 1 files, 1 lines, until 2025-10-01T02:00:00Z"
+    assert told["source book"] == f"ok     source book: 1 files, 1 lines, until {last}"
     assert told["source kube"].startswith("WRONG  source kube: source kube at http://127.0.0.1:9 does not answer")
-    span = ("--from", "2025-10-01T00:00:00Z", "--to", "2025-10-01T02:00:00Z", "--source", "coast", "--source", "book")
+    span = ("--from", first, "--to", last, "--source", "coast", "--source", "book")
     assert stablemeter("meter", "collect", *span).ok().out.startswith("4 windows read")
     shown = stablemeter("meter", "status").ok().out
     assert "slurm" in shown and "csv" in shown and "holds 1 GPUs more than n1 has" in shown
     stablemeter("tenant", "add", "acme", "--attribution", "lease", "--legal-name", "Acme", "--country", "DE").ok()
     leases = tmp_path / "leases.txt"
-    leases.write_text("tenant,gpu,from\nacme,coast/n1/h100/7,2025-10-01\nnobody,coast/n1/h100/6,2025-10-01\n")
+    leases.write_text(f"tenant,gpu,from\nacme,coast/n1/h100/7,{first}\nnobody,coast/n1/h100/6,{first}\n")
     stablemeter("lease", "import", leases).refused("leases.txt: line 3: ", "nothing was let", code=2)
     stablemeter("lease", "import", tmp_path / "none").refused("cannot be read", code=2)
-    leases.write_text("tenant,gpu,from\nacme,coast/n1/h100/7,2025-10-01\n")
+    leases.write_text(f"tenant,gpu,from\nacme,coast/n1/h100/7,{first}\n")
     assert "the file is fine" in stablemeter("lease", "import", leases, "--dry-run").ok().out
     assert stablemeter("lease", "list").ok().out == "no leases\n"
     assert stablemeter("lease", "import", leases).ok().out == "1 leases, 1 GPUs\n"
