@@ -5,7 +5,7 @@ the second. Which GPUs it gets depends on what it held before: a claim keeps its
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -45,8 +45,7 @@ def place(claims: Iterable[Claim[P]], sizes: Mapping[P, int]) -> Placement[P]:
     Where more is claimed than there is, claims on one pool go before claims on several, and earlier ones before later ones.
     """
     result: Placement[P] = Placement()
-    for group in _apart(sorted(claims, key=_order)):
-        _Sweep(group, sizes, result).run()
+    _Sweep(sorted(claims, key=_order), sizes, result).run()
     for spans in result.held.values():
         spans.sort()
     result.unplaced.sort(key=lambda one: (one[1], _order(one[0])))
@@ -89,34 +88,18 @@ def _order(claim: Claim[P]) -> tuple[bool, int, str, str, int, str, int]:
     return len(claim.pools) > 1, claim.span[0], claim.key, claim.label, claim.count, repr(claim.pools), claim.span[1]
 
 
-def _apart(claims: Sequence[Claim[P]]) -> Iterator[list[Claim[P]]]:
-    """Claims in groups that share no pool: most often the claims of one node."""
-    parent: dict[P, P] = {}
-
-    def root(pool: P) -> P:
-        parent.setdefault(pool, pool)
-        while parent[pool] != pool:
-            parent[pool] = pool = parent[parent[pool]]
-        return pool
-
-    for claim in claims:
-        for pool in claim.pools:
-            parent[root(pool)] = root(claim.pools[0])
-    groups: dict[P, list[Claim[P]]] = defaultdict(list)
-    for claim in claims:
-        groups[root(claim.pools[0])].append(claim)
-    yield from groups.values()
-
-
 class _Sweep(Generic[P]):
-    """Goes through the instants at which a claim of a group begins or ends."""
+    """Goes through the instants at which claims begin or end. At each, only claims that share pools with those are looked
+    at, directly or through others: most often the claims of one node."""
 
     def __init__(self, claims: Sequence[Claim[P]], sizes: Mapping[P, int], result: Placement[P]) -> None:
         self._claims, self._sizes, self._result = claims, sizes, result
-        self._pools = {pool for claim in claims for pool in claim.pools}
-        self._free = {pool: set(range(sizes.get(pool, 0))) for pool in self._pools}
-        self._held: dict[tuple[int, P], list[tuple[int, int]]] = {}
-        """By claim (its number) and pool: (GPU, held since)."""
+        self._pools = [sorted(claim.pools, key=repr) for claim in claims]
+        self._on: dict[P, set[int]] = {pool: set() for pools in self._pools for pool in pools}
+        """The claims (their numbers) of a pool at the moment."""
+        self._free = {pool: set(range(sizes.get(pool, 0))) for pool in self._on}
+        self._held: dict[int, dict[P, list[tuple[int, int]]]] = defaultdict(dict)
+        """By claim and pool: (GPU, held since)."""
         self._lacking: dict[int, tuple[int, int]] = {}
         """By claim: since when it lacks how many."""
 
@@ -126,47 +109,71 @@ class _Sweep(Generic[P]):
         for number, claim in enumerate(self._claims):
             begins[claim.span[0]].append(number)
             ends[claim.span[1]].append(number)
-        active: set[int] = set()
         for at in sorted({*begins, *ends}):
-            active.difference_update(ends[at])
-            active.update(begins[at])
-            wanted = self._wanted(sorted(active))
-            for key in list(self._held):
-                self._release(key, at, wanted.get(key, 0))
-            for key, count in wanted.items():
-                self._take(key, at, count)
-            for number in {*active, *self._lacking}:
-                given = sum(wanted.get((number, pool), 0) for pool in self._claims[number].pools)
-                self._note_lack(number, at, self._claims[number].count - given if number in active else 0)
+            for number in ends[at]:
+                for pool in self._pools[number]:
+                    self._on[pool].discard(number)
+            for number in begins[at]:
+                for pool in self._pools[number]:
+                    self._on[pool].add(number)
+            self._settle(at, ends[at], begins[at])
+
+    def _settle(self, at: int, ended: Sequence[int], begun: Sequence[int]) -> None:
+        active = sorted(self._together(pool for number in (*ended, *begun) for pool in self._pools[number]))
+        wanted = self._wanted(active)
+        for number in (*ended, *active):
+            for pool in list(self._held[number]):
+                self._release(number, pool, at, wanted.get((number, pool), 0))
+        for (number, pool), count in wanted.items():
+            self._take(number, pool, at, count)
+        for number in ended:
+            del self._held[number]
+            self._note_lack(number, at, 0)
+        for number in active:
+            given = sum(len(gpus) for gpus in self._held[number].values())
+            self._note_lack(number, at, self._claims[number].count - given)
+
+    def _together(self, pools: Iterable[P]) -> set[int]:
+        """The present claims on some pools, and those that share a pool with them."""
+        left, seen, found = list(pools), set[P](), set[int]()
+        while left:
+            pool = left.pop()
+            if pool in seen:
+                continue
+            seen.add(pool)
+            for number in self._on[pool] - found:
+                found.add(number)
+                left += self._pools[number]
+        return found
 
     def _wanted(self, active: Sequence[int]) -> dict[tuple[int, P], int]:
         """How many GPUs of which pool each claim has at an instant. Claims are numbered in their order."""
-        room = {pool: self._sizes.get(pool, 0) for pool in self._pools}
+        room: dict[P, int] = {}
         wanted: dict[tuple[int, P], int] = {}
         for number in active:
-            claim = self._claims[number]
-            pools = sorted(claim.pools, key=repr)
-            for pool, count in zip(pools, spread(claim.count, [room[pool] for pool in pools]), strict=True):
+            pools = self._pools[number]
+            left = [room.setdefault(pool, self._sizes.get(pool, 0)) for pool in pools]
+            for pool, count in zip(pools, spread(self._claims[number].count, left), strict=True):
                 room[pool] -= count
                 if count:
                     wanted[number, pool] = count
         return wanted
 
-    def _release(self, key: tuple[int, P], at: int, keep: int) -> None:
-        number, pool = key
-        for gpu, since in self._held[key][keep:]:
+    def _release(self, number: int, pool: P, at: int, keep: int) -> None:
+        held = self._held[number]
+        for gpu, since in held[pool][keep:]:
             self._free[pool].add(gpu)
-            spans = self._result.held.setdefault((pool, gpu), [])
-            spans.append((since, at, self._claims[number].label))
-        self._held[key] = self._held[key][:keep]
-        if not self._held[key]:
-            del self._held[key]
+            self._result.held.setdefault((pool, gpu), []).append((since, at, self._claims[number].label))
+        held[pool] = held[pool][:keep]
+        if not keep:
+            del held[pool]
 
-    def _take(self, key: tuple[int, P], at: int, count: int) -> None:
-        free, held = self._free[key[1]], self._held.setdefault(key, [])
-        for gpu in sorted(free)[: count - len(held)]:
-            free.remove(gpu)
-            held.append((gpu, at))
+    def _take(self, number: int, pool: P, at: int, count: int) -> None:
+        held = self._held[number].setdefault(pool, [])
+        if count > len(held):
+            for gpu in sorted(self._free[pool])[: count - len(held)]:
+                self._free[pool].remove(gpu)
+                held.append((gpu, at))
 
     def _note_lack(self, number: int, at: int, lack: int) -> None:
         since, before = self._lacking.get(number, (at, 0))
