@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from billing.audit.auditor import Auditor
 from billing.chain import store as chain_store
@@ -25,12 +26,16 @@ from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
+from billing.leasing.importer import LeaseImporter
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
+from billing.metering.sources.csvfile import CsvSettings, CsvSource
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
@@ -46,6 +51,8 @@ from billing.wallets.watchlist import WatchList
 
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
+
+AnySource = PrometheusSource | DcgmSource | SlurmSource | KubernetesSource | CsvSource
 
 Fence = Callable[[Session], None]
 
@@ -95,7 +102,11 @@ class App:
         return Leaser(self.database, self.clock)
 
     @cached_property
-    def sources(self) -> list[PrometheusSource | DcgmSource]:
+    def lease_importer(self) -> LeaseImporter:
+        return LeaseImporter(self.database, self.clock)
+
+    @cached_property
+    def sources(self) -> list[AnySource]:
         sources = [self._source(one) for one in self.settings.metering.sources]
         self._closing += [source.close for source in sources]
         return sources
@@ -236,22 +247,19 @@ class App:
         while self._closing:
             self._closing.pop()()
 
-    def _source(self, one: SourceSettings) -> PrometheusSource | DcgmSource:
+    def _source(self, one: SourceSettings) -> AnySource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
         if one.type == "prometheus":
-            return PrometheusSource(
-                PrometheusSettings(
-                    name=one.name,
-                    url=one.url,
-                    metric=one.metric,
-                    matchers=one.matchers,
-                    tenant_label=one.tenant_label,
-                    cadence=cadence,
-                    lag_seconds=one.lag_seconds,
-                    timeout_seconds=one.timeout_seconds,
-                    headers={name: value.get_secret_value() for name, value in one.headers.items()},
-                )
+            return _prometheus(one, cadence)
+        if one.type == "kubernetes":
+            return KubernetesSource(
+                KubernetesSettings(one.name, one.matchers, one.tenant_label, one.model, cadence, one.lag_seconds),
+                _prometheus(one, cadence),
             )
+        if one.type == "slurm":
+            return _slurm(one)
+        if one.type == "csv":
+            return CsvSource(CsvSettings(one.name, tuple(one.files), one.model, one.lag_seconds))
         return DcgmSource(
             DcgmSettings(
                 name=one.name,
@@ -265,6 +273,38 @@ class App:
             ),
             ScrapeLog(self.database),
         )
+
+
+def _prometheus(one: SourceSettings, cadence: Cadence) -> PrometheusSource:
+    return PrometheusSource(
+        PrometheusSettings(
+            name=one.name,
+            url=one.url,
+            metric=one.metric,
+            matchers=one.matchers,
+            tenant_label=one.tenant_label,
+            cadence=cadence,
+            lag_seconds=one.lag_seconds,
+            timeout_seconds=one.timeout_seconds,
+            headers={name: value.get_secret_value() for name, value in one.headers.items()},
+        )
+    )
+
+
+def _slurm(one: SourceSettings) -> SlurmSource:
+    return SlurmSource(
+        SlurmSettings(
+            name=one.name,
+            command=tuple(one.command) or ("sacct",),
+            files=tuple(one.files),
+            label="account" if one.tenant_label == "namespace" else one.tenant_label,
+            zone=ZoneInfo(one.timezone),
+            inventory=inventory(one.gpus_per_node),
+            model=one.model,
+            lag_seconds=one.lag_seconds,
+            timeout_seconds=one.timeout_seconds,
+        )
+    )
 
 
 def build(settings: Settings, clock: Clock, fences: Fences = Fences()) -> App:
