@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from billing.core.period import Seconds, clip, merge, subtract
 from billing.fleet.gpu import SLOTS, Device, DeviceKey, Sighting, gpu_seat, overlaps, seat_instances
+from billing.fleet.place import Place
 from billing.metering.conservation import Ledger, account
-from billing.metering.coverage import IDLE, Seen, Segment, State, join, observe, present
+from billing.metering.coverage import IDLE, Absence, Seen, Segment, State, join, observe, present
 from billing.metering.reading import Cadence, Run, runs_of
 from billing.metering.runs import Row, splice
 from billing.metering.usage import Evidence, Excluded, ExclusionRule, Held, Labels, Terms, derive
@@ -17,6 +18,7 @@ from billing.tenants.tenant import Claim
 
 CADENCE = Cadence(interval_ms=15_000, max_gap_ms=40_000)
 HORIZON = 1200
+HOME = Place(0, 1, "s", "n1", "n1:9400")
 
 
 def runs_from(series: list[tuple[int, str]]) -> list[Run]:
@@ -171,7 +173,7 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
         if segments:
             found[one.key] = segments
     up = merge(data.draw(st.lists(spans, max_size=4)))
-    observed = observe(found, DEVICES, {"n1:9400": up}, window)
+    observed = observe(found, DEVICES, Absence("s", {"n1:9400": up}, {1: [(*window, HOME)]}), window)
     leases, last = [], 0
     for number in range(data.draw(st.integers(0, 2))):
         start = data.draw(st.integers(last, last + 40))
