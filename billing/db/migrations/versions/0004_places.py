@@ -6,7 +6,7 @@ from alembic import op
 
 from billing.db.engine import run_script
 
-revision = "0002"
+revision = "0004"
 down_revision = "0001"
 
 
