@@ -88,7 +88,7 @@ class App:
 
     @cached_property
     def registrar(self) -> Registrar:
-        return Registrar(self.database, self.clock)
+        return Registrar(self.database, self.clock, invoicing_store.closed_for)
 
     @cached_property
     def leaser(self) -> Leaser:

@@ -36,13 +36,25 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
             "amount": decimal_text(line.rated.amount, draft.currency.exponent),
             "currency": draft.currency.code,
             "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds),
+            "bridged": line.evidence.bridged_seconds,
             "note": note,
         }
         for note, group in (("", drafted.drafts), ("late: its invoice was issued before", drafted.late))
         for draft in group
         for line in draft.lines
     ]
-    columns = ("payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "note")
+    columns = (
+        "payer",
+        "tenant",
+        "description",
+        "seconds",
+        "unit_price",
+        "amount",
+        "currency",
+        "coverage",
+        "bridged",
+        "note",
+    )
     show(rows, columns, as_json=as_json, empty="nothing to invoice")
 
 
@@ -166,6 +178,7 @@ def show_(
             "unit_price": format(line.unit_price, "f"),
             "amount": decimal_text(line.amount, invoice.currency.exponent),
             "coverage": coverage_text(line.measured_seconds, line.quantity_seconds),
+            "bridged": line.bridged_seconds,
             "excluded": [f"{seconds} s {reason}" for reason, seconds in line.excluded],
         }
         for line in lines
@@ -178,7 +191,7 @@ def show_(
         if key not in ("lines", "credit_notes") and value is not None:
             typer.echo(f"{key}: {value}")
     typer.echo()
-    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "excluded")
+    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "bridged", "excluded")
     show(row["lines"], columns, as_json=False)
     for note in notes:
         typer.echo(f"taken back by {note['number']}: {note['reason']}")

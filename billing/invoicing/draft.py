@@ -85,6 +85,8 @@ def drafts(
         consumer = tenants[rated.key.tenant_id]
         title = titles.get(rated.key.sku, rated.key.sku)
         name = f"{title}, used by {consumer.name}" if consumer.reseller else title
+        if evidence.bridged_seconds:
+            name = f"{name}, of it {evidence.bridged_seconds} s in bridged gaps"
         by_payer.setdefault(consumer.reseller or consumer.slug, []).append(DraftLine(rated, evidence, consumer, name))
     return [
         Draft(

@@ -129,6 +129,7 @@ class Collector:
         with self._database.transaction() as session:
             self._fence(session)
             spans = [span for _, span in leasing.underived(session)] + tenants.underived_claims(session)
+            spans += tenants.underived_gaps(session)
             if not spans:
                 return 0
             first = min(span.start for span in spans)
@@ -140,6 +141,7 @@ class Collector:
                         changed += rederive(session, terms, span, now)
             leasing.mark_derived(session)
             tenants.mark_claims_derived(session, now)
+            tenants.mark_gaps_derived(session, now)
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
 from billing.metering.coverage import GONE, Segment, State
-from billing.tenants.tenant import Claim
+from billing.tenants.tenant import EXCLUDE_GAPS, Claim, GapRule, GapTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Payer:
     tenant_id: int
     lease_id: int | None = None
     source_id: int | None = None
+    bridged: bool = False
+    """Blind time that the tenant's gap policy bills: nobody saw it."""
 
     @property
     def basis(self) -> str:
@@ -106,6 +108,40 @@ def attribute(device_segments: Sequence[Segment], labels: Labels, source: str) -
     return found
 
 
+class Gaps:
+    """The tenants' gap rules, at which time. Built once for many devices."""
+
+    def __init__(self, terms: Iterable[GapTerm] = ()) -> None:
+        self._terms: dict[int, list[GapTerm]] = {}
+        for term in terms:
+            self._terms.setdefault(term.tenant_id, []).append(term)
+        limits = (term.rule.limit_seconds for found in self._terms.values() for term in found)
+        self.longest = max(limits, default=0)
+        """No gap longer than this is ever bridged: how far derivation looks beyond a window."""
+
+    def rule(self, tenant_id: int, at: int) -> GapRule:
+        """The rule in force at a time: a gap is judged by the rule of the moment at which it began."""
+        return next((one.rule for one in reversed(self._terms.get(tenant_id, ())) if one.since <= at), EXCLUDE_GAPS)
+
+
+def bridges(
+    claims: Sequence[tuple[int, int, Claimed]], blind: Sequence[Seconds], gaps: Gaps
+) -> list[tuple[int, int, int]]:
+    """(start, end, tenant) of the gaps in one device's claims that are billed though nobody saw the device.
+
+    The same tenant was seen right before and right after, the whole gap is blind (not missing, not idle: those are
+    known), and it is not longer than the tenant's limit.
+    """
+    found = []
+    for (_, start, before), (end, _, after) in pairwise(claims):
+        if start >= end or before.tenant_id is None or before != after:
+            continue
+        rule = gaps.rule(before.tenant_id, start)
+        if end - start <= rule.limit_seconds and not subtract([(start, end)], blind):
+            found.append((start, end, before.tenant_id))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """All that is known about one GPU. `devices` are all of its devices, the whole one first; `observed` holds their
@@ -124,6 +160,7 @@ class Terms:
     source_id: int
     labels: Labels
     rule: ExclusionRule
+    gaps: Gaps = field(default_factory=Gaps)
 
 
 @dataclass(slots=True)
@@ -152,11 +189,17 @@ def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
     for held, span in let:
         payer = Payer(held.tenant_id, lease_id=held.lease_id)
         derived.usage.setdefault(whole.id, []).extend((s, e, payer) for s, e in subtract([span], holes))
+    blind = [(start, end) for start, end, what in evidence.observed.get(whole.id, ()) if what.state is State.BLIND]
     for device in evidence.devices:
-        for start, end, claimed in attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source):
-            span = clip((start, end), window)
-            if claimed.tenant_id is not None and span is not None:
-                payer = Payer(claimed.tenant_id, source_id=terms.source_id)
+        claims = attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source)
+        seen = [(s, e, Payer(c.tenant_id, source_id=terms.source_id)) for s, e, c in claims if c.tenant_id is not None]
+        if blind and terms.gaps.longest:
+            seen += [
+                (s, e, Payer(tenant_id, source_id=terms.source_id, bridged=True))
+                for s, e, tenant_id in bridges(claims, blind, terms.gaps)
+            ]
+        for start, end, payer in seen:
+            if span := clip((start, end), window):
                 derived.usage.setdefault(device.id, []).extend((s, e, payer) for s, e in subtract([span], leased))
     for spans in derived.usage.values():
         spans.sort(key=lambda one: one[0])

@@ -24,12 +24,13 @@ class LineKey:
 
 @dataclass(frozen=True, slots=True)
 class LineEvidence:
-    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, and leased or
-    claimed time that is not billed, as (reason, seconds)."""
+    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, leased or
+    claimed time that is not billed, as (reason, seconds), and the seconds that are billed because a gap was bridged."""
 
     usage_digest: str
     measured_seconds: int
     excluded: list[tuple[str, int]]
+    bridged_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from billing.metering.conservation import Ledger, account
 from billing.metering.coverage import IDLE, Seen, Segment, State, join, observe, present
 from billing.metering.reading import Cadence, Run, runs_of
 from billing.metering.runs import Row, splice
-from billing.metering.usage import Evidence, Excluded, ExclusionRule, Held, Labels, Terms, derive
-from billing.tenants.tenant import Claim
+from billing.metering.usage import Evidence, Excluded, ExclusionRule, Gaps, Held, Labels, Terms, derive
+from billing.tenants.tenant import Claim, GapPolicy, GapRule, GapTerm
 
 CADENCE = Cadence(interval_ms=15_000, max_gap_ms=40_000)
 HORIZON = 1200
@@ -179,7 +179,10 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
     decided = [(a, b, Excluded("maintenance", "operator")) for a, b in merge(data.draw(st.lists(spans, max_size=2)))]
     labels = Labels([Claim(1, "", "a", data.draw(spans)), Claim(2, "s", "b", (0, 10**9))], billable=[1, 2, 9])
     rule = ExclusionRule(data.draw(st.booleans()), minimum_seconds=7)
-    derived = derive(Evidence(DEVICES, observed, leases, decided), window, Terms(1, labels, rule))
+    gaps = Gaps(
+        [GapTerm(2, GapRule(GapPolicy.BRIDGE, data.draw(st.integers(1, 40))), since=data.draw(st.integers(0, 60)))]
+    )
+    derived = derive(Evidence(DEVICES, observed, leases, decided), window, Terms(1, labels, rule, gaps))
 
     seats = {one.id: one.seat for one in DEVICES}
     billed = [(seats[d], (s, e)) for d, rows in derived.usage.items() for s, e, _ in rows]

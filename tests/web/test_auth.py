@@ -21,6 +21,7 @@ RULES: Final = {
     ("GET", "/api/v1/tenants"): STAFF,
     ("GET", "/api/v1/tenants/{slug}"): STAFF,
     ("POST", "/api/v1/tenants"): {O},
+    ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
     ("GET", "/api/v1/leases"): EVERYBODY,
     ("POST", "/api/v1/leases"): {O},
     ("POST", "/api/v1/leases/{reference}/end"): {O},
@@ -39,6 +40,7 @@ PUBLIC: Final = {
 
 BODIES: Final = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
+    ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
 }

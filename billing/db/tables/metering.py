@@ -124,6 +124,8 @@ class UsageRow(SQLModel, table=True):
     basis: str
     lease_id: int | None = ref_or_none("lease.id")
     source_id: int | None = ref_or_none("source.id")
+    bridged: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """Billed, though nobody saw it: blind time that the tenant's gap policy bridges."""
     recorded_at: datetime = Field(sa_type=UtcTime)
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 

@@ -102,6 +102,7 @@ def add(session: Session, one: Issued) -> int:
             unit_price=line.rated.key.unit_price,
             amount=line.rated.amount,
             measured_seconds=line.evidence.measured_seconds,
+            bridged_seconds=line.evidence.bridged_seconds,
             excluded=[list(one) for one in line.evidence.excluded],
             usage_digest=line.evidence.usage_digest,
         )
@@ -208,6 +209,7 @@ def lines(session: Session, invoice_id: int) -> list[InvoiceLine]:
             row.measured_seconds,
             [(str(reason), int(seconds)) for reason, seconds in row.excluded],
             row.usage_digest,
+            row.bridged_seconds,
         )
         for row, slug in rows
     ]
@@ -259,6 +261,18 @@ def closed_until(session: Session) -> datetime | None:
         select(func.max(func.upper(InvoiceRow.period))).where(InvoiceRow.status != InvoiceStatus.VOID)
     ).first()
     assert found is None or isinstance(found, datetime)
+    return found
+
+
+def closed_for(session: Session, tenant_id: int) -> datetime | None:
+    """The end of the newest period for which a tenant's usage was invoiced, to it or to its reseller."""
+    found: datetime | None = session.execute(
+        text(
+            "SELECT max(upper(i.period)) FROM invoice i JOIN tenant t ON i.tenant_id = coalesce(t.reseller_id, t.id)"
+            " WHERE t.id = :tenant AND i.status <> 'void'"
+        ),
+        {"tenant": tenant_id},
+    ).scalar_one()
     return found
 
 

@@ -53,10 +53,10 @@ def usage(session: Session, devices: Sequence[int], window: Seconds) -> Runs[Pay
     """Current usage of some devices that overlaps or touches a window, whole."""
     return _load(
         session,
-        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id FROM usage"
+        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id, bridged FROM usage"
         f" WHERE device_id = ANY(%(key)s) AND {_TOUCHES} ORDER BY device_id, during",
         window,
-        lambda row: Payer(row[4], row[5], row[6]),
+        lambda row: Payer(row[4], row[5], row[6], row[7]),
         list(devices),
     )
 
@@ -114,12 +114,13 @@ def save_usage(
             payer.basis,
             payer.lease_id,
             payer.source_id,
+            payer.bridged,
             now,
         )
         for device, change in changes.items()
         for start, end, payer in change.add
     ]
-    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, recorded_at"
+    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, bridged, recorded_at"
     _save(session, "usage", changes, columns, rows, now)
 
 

@@ -1,0 +1,14 @@
+"""Gap terms of tenants, bridged usage."""
+
+from pathlib import Path
+
+from alembic import op
+
+from billing.db.engine import run_script
+
+revision = "rules"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())

@@ -1,0 +1,19 @@
+CREATE TABLE tenant_gap_term (
+  id BIGSERIAL NOT NULL,
+  tenant_id BIGINT NOT NULL,
+  policy VARCHAR NOT NULL,
+  limit_seconds INTEGER NOT NULL,
+  since TIMESTAMP WITH TIME ZONE NOT NULL,
+  set_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  derived_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_tenant_gap_term PRIMARY KEY (id),
+  CONSTRAINT ck_tenant_gap_term_policy CHECK (policy in ('exclude', 'bridge', 'lease')),
+  CONSTRAINT ck_tenant_gap_term_limit CHECK ((policy = 'bridge') = (limit_seconds > 0)),
+  CONSTRAINT fk_tenant_gap_term_tenant_id FOREIGN KEY (tenant_id) REFERENCES tenant (id)
+);
+
+CREATE INDEX ix_tenant_gap_term_tenant_id ON tenant_gap_term (tenant_id);
+
+ALTER TABLE usage ADD COLUMN bridged BOOLEAN DEFAULT false NOT NULL;
+
+ALTER TABLE invoice_line ADD COLUMN bridged_seconds BIGINT DEFAULT 0 NOT NULL;
