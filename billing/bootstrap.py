@@ -27,6 +27,7 @@ from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
+from billing.metering.excluder import Excluder
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
@@ -110,12 +111,16 @@ class App:
             Feed(
                 source,
                 one.type,
-                ExclusionRule(one.evidence == "operator", one.exclusion_minimum_seconds),
+                ExclusionRule(one.evidence == "operator", one.exclusion_minimum_seconds, one.exclusion_cap_seconds),
                 parse_time(one.since) if one.since else None,
             )
             for source, one in zip(self.sources, self.settings.metering.sources, strict=True)
         ]
         return Collector(self.database, self.clock, feeds, self._fences.collector)
+
+    @cached_property
+    def excluder(self) -> Excluder:
+        return Excluder(self.database, self.clock, invoicing_store.invoiced)
 
     @cached_property
     def meter_reporter(self) -> MeterReporter:

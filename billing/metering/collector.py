@@ -17,7 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
 from billing.metering.reading import Reading, Source
 from billing.metering.recorder import Batch, record
-from billing.metering.store import readings
+from billing.metering.store import decisions, readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants import store as tenants
 
@@ -129,19 +129,20 @@ class Collector:
         with self._database.transaction() as session:
             self._fence(session)
             spans = [span for _, span in leasing.underived(session)] + tenants.underived_claims(session)
-            spans += tenants.underived_gaps(session)
+            spans += tenants.underived_gaps(session) + decisions.underived(session)
             if not spans:
                 return 0
-            first = min(span.start for span in spans)
+            first, last = min(span.start for span in spans), max(span.end for span in spans)
             for feed in self._feeds.values():
                 terms = self._terms(session, feed)
                 read = readings.read_windows(session, terms.id, Span(min(first, now), max(now, first)))
                 for window in merge(read):
-                    if span := clip(window, (epoch_seconds(first), window[1])):
+                    if span := clip(window, Span(first, last).seconds):
                         changed += rederive(session, terms, span, now)
             leasing.mark_derived(session)
             tenants.mark_claims_derived(session, now)
             tenants.mark_gaps_derived(session, now)
+            decisions.mark_derived(session, now)
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:

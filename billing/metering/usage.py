@@ -1,16 +1,12 @@
-"""Who pays for which seat when: leases first, then labels; nobody for what is disputed.
+"""What usage is made of: payers, what labels mean, leases, exclusions, and which gaps are bridged."""
 
-A lease takes the whole GPU, less its exclusions; labels on leased devices are evidence only.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from billing.core.period import Seconds, clip, subtract
-from billing.fleet.gpu import Device
-from billing.metering.coverage import GONE, Segment, State
+from billing.core.period import Seconds, subtract
+from billing.metering.coverage import Segment, State
 from billing.tenants.tenant import EXCLUDE_GAPS, Claim, GapRule, GapTerm
 
 
@@ -56,10 +52,12 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class ExclusionRule:
-    """When a source's word excludes leased time by itself: only operator-side evidence, only long enough."""
+    """When a source's word excludes leased time by itself: only operator-side evidence, only long enough, and only so much
+    for each lease and month (None: no cap). What is long enough and not more than that is proposed to a person."""
 
     operator_evidence: bool
     minimum_seconds: int
+    cap_seconds: int | None = None
 
 
 class Labels:
@@ -140,67 +138,3 @@ def bridges(
         if end - start <= rule.limit_seconds and not subtract([(start, end)], blind):
             found.append((start, end, before.tenant_id))
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known about one GPU. `devices` are all of its devices, the whole one first; `observed` holds their
-    current segments as whole runs (an exclusion needs its full length); `decided` are exclusions that people entered."""
-
-    devices: Sequence[Device]
-    observed: Mapping[int, Sequence[Segment]]
-    leases: Sequence[Held]
-    decided: Sequence[tuple[int, int, Excluded]]
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a source's evidence is read."""
-
-    source_id: int
-    labels: Labels
-    rule: ExclusionRule
-    gaps: Gaps = field(default_factory=Gaps)
-
-
-@dataclass(slots=True)
-class Derived:
-    """The truth about one GPU in a window: usage by device id, and automatic exclusions of the GPU."""
-
-    usage: dict[int, list[tuple[int, int, Payer]]] = field(default_factory=dict)
-    exclusions: list[tuple[int, int, Excluded]] = field(default_factory=list)
-
-
-def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
-    """Usage and automatic exclusions of one GPU inside a window."""
-    derived, whole = Derived(), evidence.devices[0]
-    let = [(held, span) for held in evidence.leases if (span := clip(held.span, window))]
-    leased = [span for _, span in let]
-    if terms.rule.operator_evidence and leased:
-        gone = [
-            (start, end)
-            for start, end, seen in evidence.observed.get(whole.id, ())
-            if seen == GONE and end - start >= terms.rule.minimum_seconds
-        ]
-        for start, end in subtract(leased, subtract([window], gone)):
-            derived.exclusions.append((start, end, Excluded("device missing", f"source:{whole.source}")))
-    holes = [(start, end) for start, end, _ in derived.exclusions]
-    holes += [(start, end) for start, end, excluded in evidence.decided if excluded.state == "accepted"]
-    for held, span in let:
-        payer = Payer(held.tenant_id, lease_id=held.lease_id)
-        derived.usage.setdefault(whole.id, []).extend((s, e, payer) for s, e in subtract([span], holes))
-    blind = [(start, end) for start, end, what in evidence.observed.get(whole.id, ()) if what.state is State.BLIND]
-    for device in evidence.devices:
-        claims = attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source)
-        seen = [(s, e, Payer(c.tenant_id, source_id=terms.source_id)) for s, e, c in claims if c.tenant_id is not None]
-        if blind and terms.gaps.longest:
-            seen += [
-                (s, e, Payer(tenant_id, source_id=terms.source_id, bridged=True))
-                for s, e, tenant_id in bridges(claims, blind, terms.gaps)
-            ]
-        for start, end, payer in seen:
-            if span := clip((start, end), window):
-                derived.usage.setdefault(device.id, []).extend((s, e, payer) for s, e in subtract([span], leased))
-    for spans in derived.usage.values():
-        spans.sort(key=lambda one: one[0])
-    return derived

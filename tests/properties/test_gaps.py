@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from billing.core.period import Seconds
 from billing.fleet.gpu import Device, DeviceKey, gpu_seat
 from billing.metering.coverage import GONE, IDLE, UNSEEN, Seen, Segment, State, join
-from billing.metering.usage import Evidence, ExclusionRule, Gaps, Held, Labels, Terms, derive
+from billing.metering.derivation import Evidence, Terms, derive
+from billing.metering.usage import ExclusionRule, Gaps, Held, Labels
 from billing.tenants.tenant import Claim, GapPolicy, GapRule, GapTerm
 
 END = 100

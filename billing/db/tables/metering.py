@@ -130,8 +130,33 @@ class UsageRow(SQLModel, table=True):
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
+class MaintenanceRow(SQLModel, table=True):
+    """One GPU of a maintenance window. `reference` groups the GPUs that were announced together."""
+
+    __tablename__: ClassVar[Any] = "maintenance"
+    __table_args__ = (Index("ix_maintenance_during", "during", postgresql_using="gist"),)
+
+    id: int | None = key()
+    reference: str = Field(index=True)
+    gpu_id: int = ref("gpu.id", index=True)
+    during: Span = Field(sa_type=SpanColumn)
+    reason: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class DueSpanRow(SQLModel, table=True):
+    """Time whose usage must be derived again, because a person decided something about it."""
+
+    __tablename__: ClassVar[Any] = "due_span"
+
+    id: int | None = key()
+    during: Span = Field(sa_type=SpanColumn)
+    derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True, index=True)
+
+
 class ExclusionRow(SQLModel, table=True):
-    """Leased time that is not billed, and why. Only accepted ones count."""
+    """Leased time that is not billed, and why. Only accepted ones count; a proposed one waits for a person."""
 
     __tablename__: ClassVar[Any] = "exclusion"
     __table_args__ = (

@@ -23,15 +23,17 @@ Runs = dict[int, list[Row[V]]]
 """Current rows by device (or GPU) id."""
 
 
-def observations(session: Session, source_id: int, window: Seconds) -> Runs[Seen]:
-    """A source's current runs that overlap or touch a window, whole."""
+def observations(session: Session, source_id: int, window: Seconds, devices: Sequence[int] | None = None) -> Runs[Seen]:
+    """A source's current runs that overlap or touch a window, whole; of all devices, or some."""
+    chosen = "" if devices is None else " AND device_id = ANY(%(devices)s)"
     return _load(
         session,
         f"SELECT device_id, id, {_TIMES}, state, labels, reason FROM observation"
-        f" WHERE source_id = %(key)s AND {_TOUCHES} ORDER BY device_id, during",
+        f" WHERE source_id = %(key)s AND {_TOUCHES}{chosen} ORDER BY device_id, during",
         window,
         lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
         source_id,
+        devices,
     )
 
 
@@ -73,10 +75,18 @@ def exclusions(session: Session, gpus: Sequence[int], window: Seconds) -> Runs[E
     )
 
 
-def _load(session: Session, sql: str, window: Seconds, value: Callable[[Any], V], key: Any) -> Runs[V]:
+def _load(
+    session: Session,
+    sql: str,
+    window: Seconds,
+    value: Callable[[Any], V],
+    key: Any,
+    devices: Sequence[int] | None = None,
+) -> Runs[V]:
     runs: Runs[V] = defaultdict(list)
     cursor = raw_cursor(session)
-    for row in cursor.execute(sql, {"start": window[0], "end": window[1], "key": key}):
+    values = {"start": window[0], "end": window[1], "key": key, "devices": None if devices is None else list(devices)}
+    for row in cursor.execute(sql, values):
         runs[row[0]].append(Row(row[1], row[2], row[3], value(row)))
     return runs
 

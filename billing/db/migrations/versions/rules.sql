@@ -17,3 +17,30 @@ CREATE INDEX ix_tenant_gap_term_tenant_id ON tenant_gap_term (tenant_id);
 ALTER TABLE usage ADD COLUMN bridged BOOLEAN DEFAULT false NOT NULL;
 
 ALTER TABLE invoice_line ADD COLUMN bridged_seconds BIGINT DEFAULT 0 NOT NULL;
+
+CREATE TABLE maintenance (
+  id BIGSERIAL NOT NULL,
+  reference VARCHAR NOT NULL,
+  gpu_id BIGINT NOT NULL,
+  during TSTZRANGE NOT NULL,
+  reason VARCHAR NOT NULL,
+  created_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  cancelled_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_maintenance PRIMARY KEY (id),
+  CONSTRAINT fk_maintenance_gpu_id FOREIGN KEY (gpu_id) REFERENCES gpu (id)
+);
+
+CREATE INDEX ix_maintenance_reference ON maintenance (reference);
+
+CREATE INDEX ix_maintenance_gpu_id ON maintenance (gpu_id);
+
+CREATE INDEX ix_maintenance_during ON maintenance USING gist (during);
+
+CREATE TABLE due_span (
+  id BIGSERIAL NOT NULL,
+  during TSTZRANGE NOT NULL,
+  derived_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_due_span PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_due_span_derived_at ON due_span (derived_at);
