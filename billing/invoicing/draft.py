@@ -101,6 +101,6 @@ def drafts(
 
 def coverage_text(measured: int, billed: int) -> str:
     """The share of billed seconds in which the device was also seen: four decimals, rounded down. `1.0000` is all."""
-    if billed <= 0:
+    if not billed:
         return "1.0000"
-    return str((Decimal(measured * 10_000 // billed) / 10_000).quantize(Decimal("0.0001")))
+    return str((Decimal(abs(measured) * 10_000 // abs(billed)) / 10_000).quantize(Decimal("0.0001")))

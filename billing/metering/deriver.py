@@ -132,6 +132,8 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
     changes = store.splice_all(store.usage(session, device_ids, window), usage, window, device_ids)
     seats = {device.id: device.seat for devices in gpus.values() for device in devices}
     store.save_usage(session, changes, seats, job.now)
+    if changes:
+        store.note_change(session, window, job.now)
     stored = {
         gpu_id: [row for row in rows if is_derived(row.value)]
         for gpu_id, rows in store.exclusions(session, list(gpus), window).items()

@@ -14,7 +14,7 @@ from billing.core.money import Asset
 from billing.core.period import Span
 from billing.db.tables.pricing import ChargeRow, PriceBookRow, PriceRow, SkuRow
 from billing.pricing.pricebook import PriceBook, digest
-from billing.pricing.rating import LineEvidence, LineKey, Quantity, RatedLine
+from billing.pricing.rating import Charged, LineEvidence, LineKey, Quantity, RatedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,15 +275,15 @@ def _excluded(session: Session, period: Span, values: dict[str, Any]) -> dict[Li
     return found
 
 
-def charged(session: Session, period: Span, tenant_ids: Iterable[int]) -> dict[LineKey, tuple[int, int]]:
-    """(seconds, amount) charged so far for each line of a period, voids taken off."""
-    found: dict[LineKey, tuple[int, int]] = {}
-    for row in session.exec(
-        select(ChargeRow).where(col(ChargeRow.tenant_id).in_(list(tenant_ids)), col(ChargeRow.during).op("<@")(period))
-    ):
+def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, Charged]:
+    """What was charged so far for each line of a period, on whatever invoice; voids taken off."""
+    query = select(ChargeRow).where(col(ChargeRow.during).op("<@")(period))
+    if tenant_ids is not None:
+        query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
+    found: dict[LineKey, Charged] = {}
+    for row in session.exec(query):
         key = LineKey.of(row.tenant_id, row.sku, row.during, row.unit_price)
-        seconds, amount = found.get(key, (0, 0))
-        found[key] = (seconds + row.seconds, amount + row.amount)
+        found.setdefault(key, Charged(row.during)).add(row.device_id, row.seconds, row.amount)
     return found
 
 

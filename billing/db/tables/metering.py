@@ -145,6 +145,15 @@ class MaintenanceRow(SQLModel, table=True):
     cancelled_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
+class UsageMonthRow(SQLModel, table=True):
+    """When usage of a month changed last. Invoicing looks for adjustments in invoiced months that changed since."""
+
+    __tablename__: ClassVar[Any] = "usage_month"
+
+    start: datetime = Field(sa_type=UtcTime, primary_key=True)
+    changed_at: datetime = Field(sa_type=UtcTime)
+
+
 class DueSpanRow(SQLModel, table=True):
     """Time whose usage must be derived again, because a person decided something about it."""
 

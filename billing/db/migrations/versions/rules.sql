@@ -44,3 +44,9 @@ CREATE TABLE due_span (
 );
 
 CREATE INDEX ix_due_span_derived_at ON due_span (derived_at);
+
+CREATE TABLE usage_month (
+  start TIMESTAMP WITH TIME ZONE NOT NULL,
+  changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_usage_month PRIMARY KEY (start)
+);
