@@ -25,6 +25,7 @@ from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
+from billing.invoicing.store import periods
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.excluder import Excluder
@@ -89,7 +90,7 @@ class App:
 
     @cached_property
     def registrar(self) -> Registrar:
-        return Registrar(self.database, self.clock, invoicing_store.closed_for)
+        return Registrar(self.database, self.clock, periods.closed_for)
 
     @cached_property
     def leaser(self) -> Leaser:
@@ -120,7 +121,7 @@ class App:
 
     @cached_property
     def excluder(self) -> Excluder:
-        return Excluder(self.database, self.clock, invoicing_store.invoiced)
+        return Excluder(self.database, self.clock, periods.invoiced)
 
     @cached_property
     def meter_reporter(self) -> MeterReporter:

@@ -1,5 +1,6 @@
 """`stablemeter invoice`: preview, issue, show, list, void."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from billing.cli.options import AsJson, Period, write_file
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
+    from billing.invoicing.draft import Draft, DraftLine
+    from billing.invoicing.drafter import Drafted
     from billing.invoicing.invoice import Invoice
 
 app = typer.Typer(help="Invoices: preview, run, issue, show, list, void.", no_args_is_help=True)
@@ -37,11 +40,10 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
             "currency": draft.currency.code,
             "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds),
             "bridged": line.evidence.bridged_seconds,
-            "note": note,
+            "note": note or (f"adjusts {line.adjusts.start:%Y-%m}" if line.adjusts else ""),
         }
-        for note, group in (("", drafted.drafts), ("late: its invoice was issued before", drafted.late))
-        for draft in group
-        for line in draft.lines
+        for draft, lines, note in _previewed(drafted)
+        for line in lines
     ]
     columns = (
         "payer",
@@ -56,6 +58,18 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
         "note",
     )
     show(rows, columns, as_json=as_json, empty="nothing to invoice")
+
+
+def _previewed(drafted: "Drafted") -> "Iterator[tuple[Draft, tuple[DraftLine, ...], str]]":
+    """What comes on which invoice, with a word about what does not come on this one."""
+    for draft in drafted.drafts:
+        yield draft, draft.lines, ""
+        yield draft, draft.carried, "carried: outweighs this invoice, comes with a later one"
+    for draft in drafted.late:
+        billed_on = drafted.billed_on[draft.payer.id]
+        yield draft, draft.lines, f"late: comes as an adjustment on the invoice for {billed_on.start:%Y-%m}"
+    for draft in drafted.carried:
+        yield draft, draft.carried, "carried: nothing to set it off against, comes with a later invoice"
 
 
 @app.command()

@@ -264,33 +264,6 @@ def closed_until(session: Session) -> datetime | None:
     return found
 
 
-def closed_for(session: Session, tenant_id: int) -> datetime | None:
-    """The end of the newest period for which a tenant's usage was invoiced, to it or to its reseller."""
-    found: datetime | None = session.execute(
-        text(
-            "SELECT max(upper(i.period)) FROM invoice i JOIN tenant t ON i.tenant_id = coalesce(t.reseller_id, t.id)"
-            " WHERE t.id = :tenant AND i.status <> 'void'"
-        ),
-        {"tenant": tenant_id},
-    ).scalar_one()
-    return found
-
-
-def invoiced(session: Session, gpu_ids: Sequence[int], span: Span) -> list[str]:
-    """The numbers of standing invoices that charged leases of some GPUs for time within a span."""
-    rows = session.execute(
-        text(
-            "SELECT DISTINCT i.id, i.number FROM lease l JOIN tenant t ON t.id = l.tenant_id"
-            " JOIN invoice i ON i.tenant_id = coalesce(t.reseller_id, t.id) AND i.status <> 'void'"
-            " AND i.period && tstzrange(:start, :end) AND i.period && l.during"
-            " WHERE l.cancelled_at IS NULL AND l.gpu_id = ANY(:gpus) AND l.during && tstzrange(:start, :end)"
-            " ORDER BY i.id"
-        ),
-        {"gpus": list(gpu_ids), "start": span.start, "end": span.end},
-    )
-    return [row.number for row in rows]
-
-
 def first_usage(session: Session) -> datetime | None:
     found: datetime | None = session.execute(
         text("SELECT min(lower(during)) FROM usage WHERE superseded_at IS NULL")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from billing.core.period import Span, parse_time, rfc3339
 from billing.db.engine import Session
-from billing.invoicing.store import invoiced
+from billing.invoicing.store.periods import invoiced
 from billing.metering.excluder import Announcement, Excluder
 from billing.metering.store import decisions
 from billing.web.auth import Finance, Operator, Staff

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.core.errors import NotFound
 from billing.core.period import parse_time, rfc3339
 from billing.db.engine import Session
-from billing.invoicing.store import closed_for
+from billing.invoicing.store.periods import closed_for
 from billing.tenants.registrar import GapChange, Registrar
 from billing.tenants.store import gap_of
 from billing.tenants.tenant import GAP_SECONDS_MAX, Attribution, GapPolicy, GapRule, Tenant

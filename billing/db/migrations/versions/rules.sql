@@ -50,3 +50,6 @@ CREATE TABLE usage_month (
   changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
   CONSTRAINT pk_usage_month PRIMARY KEY (start)
 );
+
+INSERT INTO usage_month (start, changed_at)
+SELECT DISTINCT date_trunc('month', lower(during), 'UTC'), now() FROM usage;
