@@ -59,6 +59,7 @@ def add(
     with application() as one:
         gap = _gap(gap_policy, gap_limit_seconds)
         one.registrar.add(tenant, label or [], since=parse_time(since) if since else None, gap=gap, actor=actor())
+        one.collector.apply_changes()  # what carried the label before is its usage from now on
     typer.echo(f"tenant {name} added")
 
 

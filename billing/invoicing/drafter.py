@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span, at_second, rfc3339
@@ -10,7 +11,9 @@ from billing.invoicing import store
 from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, use_credit
 from billing.invoicing.store import periods
 from billing.invoicing.store.credit import credit_held
-from billing.metering.store import readings
+from billing.leasing import store as leasing
+from billing.metering.reading import REREADS
+from billing.metering.store import decisions, readings
 from billing.pricing.rater import rated
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
@@ -81,8 +84,23 @@ class Drafter:
                 closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
         return adjustments(closed)
 
-    def require_complete(self, session: Session, period: Span) -> None:
-        """Raises Conflict when a source has windows of the period that were not read: no sample is not zero."""
+    def require_complete(self, session: Session, period: Span, now: datetime) -> None:
+        """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more
+        after a day; leases, labels, gap rules and decisions that usage does not reflect yet; leased time from before a source
+        was read."""
+        pending = [*leasing.underived(session), *tenants.underived_claims(session)]
+        pending += [*tenants.underived_gaps(session), *decisions.underived(session)]
+        if any(span.start < period.end and period.start < span.end for _, span in pending):
+            raise Conflict(
+                "leases, labels, gap rules or exclusions changed and usage does not reflect it yet",
+                remedy="the collector does it within a minute; by hand: stablemeter meter collect",
+            )
+        early = readings.leased_before(session, period)
+        if early is not None:
+            raise Conflict(
+                f"GPU {early[0]} is leased from {rfc3339(early[2])}, before {early[1]} was read",
+                remedy=f'set since = "{rfc3339(early[2])}" for that source, or begin the lease later',
+            )
         known = {row["name"]: row for row in readings.status(session, period.end)}
         for name in self._sources:
             row = known.get(name)
@@ -97,6 +115,12 @@ class Drafter:
                 raise Conflict(
                     f"source {name} was not read from {first} on",
                     remedy=f"stablemeter meter collect --from {first} --to ...",
+                )
+            young = readings.unripe(session, source_id, period, now, REREADS[-1])
+            if young is not None:
+                raise Conflict(
+                    f"source {name} must be read once more from {rfc3339(at_second(young[0]))} on: samples may have come late",
+                    remedy="the collector does it; by hand: stablemeter meter collect --from ... --to ...",
                 )
 
     @staticmethod

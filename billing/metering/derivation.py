@@ -4,7 +4,7 @@ A lease takes the whole GPU, less its exclusions; labels on leased devices are e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
@@ -45,8 +45,12 @@ class Derived:
 
 
 def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
-    """Usage and exclusions of one GPU inside a window."""
+    """Usage and exclusions of one GPU inside a window. Out of service nothing is billed, leased or not."""
     derived, whole = Derived(), evidence.devices[0]
+    served = clip(whole.in_service, window)
+    if served is None:
+        return derived
+    window = served
     derived.exclusions = [
         (*span, excluded)
         for start, end, excluded in _exclusions(evidence, terms)
@@ -69,16 +73,17 @@ def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
 
 def _exclusions(evidence: Evidence, terms: Terms) -> Exclusions:
     """Maintenance first: it needs no proof. Then what the source proves of the rest."""
-    if not evidence.leases:
-        return []
     whole = evidence.devices[0]
-    planned = announced(evidence.maintenance, [held.span for held in evidence.leases], evidence.decided)
+    leases = [replace(held, span=span) for held in evidence.leases if (span := clip(held.span, whole.in_service))]
+    if not leases:
+        return []
+    planned = announced(evidence.maintenance, [held.span for held in leases], evidence.decided)
     gone = [(start, end) for start, end, seen in evidence.observed.get(whole.id, ()) if seen == GONE]
     if not gone:
         return planned
     settled = [(start, end) for start, end, _ in (*planned, *evidence.decided)]
     word = Word(whole.source, terms.rule, terms.gaps)
-    return sorted([*planned, *proven(gone, evidence.leases, settled, word)], key=lambda row: row[0])
+    return sorted([*planned, *proven(gone, leases, settled, word)], key=lambda row: row[0])
 
 
 def _observed(evidence: Evidence, terms: Terms) -> dict[int, list[tuple[int, int, Payer]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from billing.core.period import Seconds, clip, merge
 from billing.db.engine import Session
@@ -14,6 +15,8 @@ from billing.metering.deriver import SourceTerms, by_gpu, rederive
 from billing.metering.reading import Cadence, Reading, digest
 from billing.metering.store import readings, runs
 from billing.metering.store.readings import Read
+
+PROBLEMS_SHOWN: Final = 5
 
 Presence = Mapping[DeviceKey, list[Segment]]
 
@@ -42,11 +45,15 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     reads: list[Read] = []
     observed: dict[int, list[Segment]] = {}
     changed: list[Seconds] = []
+    before = _before(session, terms, known)
     for reading, found in zip(batch.readings, batch.presence, strict=True):
         answering = coverage.answering(reading, batch.cadence)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
-            seen.update(coverage.observe(found, parts, answering, reading.window))
+            now_seen = coverage.observe(found, parts, answering, reading.window)
+            if reading.window in known and coverage.keep(now_seen, before, parts, reading.window):
+                reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
+            seen.update(now_seen)
         read = _summary(reading, seen, names, problems)
         reads.append(read)
         if known.get(read.window) != read.digest:
@@ -61,6 +68,14 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     readings.save(session, terms.id, reads, now)
     readings.note_failure(session, terms.id, "", now)
     return len(reads) - len(changed)
+
+
+def _before(session: Session, terms: SourceTerms, known: Mapping[Seconds, str]) -> Mapping[int, list[Segment]]:
+    """What earlier readings of windows saw, by device. First readings have none, and are nearly all."""
+    if not known:
+        return {}
+    span = (min(start for start, _ in known), max(end for _, end in known))
+    return {device: runs.segments(rows) for device, rows in runs.observations(session, terms.id, span).items()}
 
 
 def _register(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> tuple[list[Device], list[str]]:
@@ -115,14 +130,15 @@ def _summary(
     reading: Reading, seen: Mapping[int, Sequence[Segment]], names: Mapping[int, str], problems: Sequence[str]
 ) -> Read:
     seconds = dict.fromkeys(State, 0)
-    parts = []
+    parts: list[tuple[object, ...]] = []
     for device_id, segments in seen.items():
         name = names[device_id]
         for start, end, one in segments:
             seconds[one.state] += end - start
             parts.append((name, start, end, one.state.value, one.labels))
-    status, reason = "complete", "; ".join(sorted({*problems, *reading.problems})[:5])
-    if seen and not seconds[State.PRESENT]:
+    parts += [("problem", line) for line in reading.problems]  # a problem that comes or goes is news
+    status, reason = "complete", _reason({*problems, *reading.problems})
+    if not seconds[State.PRESENT] and (seen or not reading.holders_only):
         status, reason = "empty", reason or "the source answered without a single device"
     elif seconds[State.BLIND] or seconds[State.MISSING]:
         status = "partial"
@@ -137,3 +153,10 @@ def _summary(
         seconds[State.MISSING],
         seconds[State.BLIND],
     )
+
+
+def _reason(problems: set[str]) -> str:
+    """The first problems, and how many more there are."""
+    shown = sorted(problems)[:PROBLEMS_SHOWN]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

@@ -1,5 +1,6 @@
 """Rows of tenants, claims and API keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -106,13 +107,15 @@ def labels_of(session: Session, tenant_id: int) -> list[str]:
     return [f"{row.source}:{row.label}" if row.source else row.label for row in rows]
 
 
-def underived_claims(session: Session) -> list[Span]:
-    """The spans of claims that usage does not reflect yet."""
-    return list(session.exec(select(col(ClaimRow.during)).where(col(ClaimRow.derived_at).is_(None))))
+def underived_claims(session: Session) -> list[tuple[int, Span]]:
+    """(claim, span) of the claims that usage does not reflect yet."""
+    rows = session.exec(select(ClaimRow).where(col(ClaimRow.derived_at).is_(None)).order_by(col(ClaimRow.id)))
+    return [(row.id or 0, row.during) for row in rows]
 
 
-def mark_claims_derived(session: Session, now: datetime) -> None:
-    for row in session.exec(select(ClaimRow).where(col(ClaimRow.derived_at).is_(None))):
+def mark_claims_derived(session: Session, claims: Sequence[int], now: datetime) -> None:
+    """Usage reflects these claims, and no others: somebody may have added one meanwhile."""
+    for row in session.exec(select(ClaimRow).where(col(ClaimRow.id).in_(claims))):
         row.derived_at = now
         session.add(row)
 
@@ -137,14 +140,15 @@ def gap_of(session: Session, tenant_id: int, at: datetime) -> GapRule:
     return found[-1] if found else EXCLUDE_GAPS
 
 
-def underived_gaps(session: Session) -> list[Span]:
-    """The spans of gap terms that usage does not reflect yet."""
-    rows = session.exec(select(col(GapTermRow.since)).where(col(GapTermRow.derived_at).is_(None)))
-    return [Span(since, FOREVER) for since in rows]
+def underived_gaps(session: Session) -> list[tuple[int, Span]]:
+    """(term, span) of the gap terms that usage does not reflect yet."""
+    rows = session.exec(select(GapTermRow).where(col(GapTermRow.derived_at).is_(None)).order_by(col(GapTermRow.id)))
+    return [(row.id or 0, Span(row.since, FOREVER)) for row in rows]
 
 
-def mark_gaps_derived(session: Session, now: datetime) -> None:
-    for row in session.exec(select(GapTermRow).where(col(GapTermRow.derived_at).is_(None))):
+def mark_gaps_derived(session: Session, terms: Sequence[int], now: datetime) -> None:
+    """Usage reflects these terms, and no others: somebody may have set one meanwhile."""
+    for row in session.exec(select(GapTermRow).where(col(GapTermRow.id).in_(terms))):
         row.derived_at = now
         session.add(row)
 

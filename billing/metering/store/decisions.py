@@ -21,12 +21,15 @@ def due(session: Session, span: Span) -> None:
     session.flush()
 
 
-def underived(session: Session) -> list[Span]:
-    return list(session.exec(select(col(DueSpanRow.during)).where(col(DueSpanRow.derived_at).is_(None))))
+def underived(session: Session) -> list[tuple[int, Span]]:
+    """(due span, span) of what usage does not reflect yet."""
+    rows = session.exec(select(DueSpanRow).where(col(DueSpanRow.derived_at).is_(None)).order_by(col(DueSpanRow.id)))
+    return [(row.id or 0, row.during) for row in rows]
 
 
-def mark_derived(session: Session, now: datetime) -> None:
-    for row in session.exec(select(DueSpanRow).where(col(DueSpanRow.derived_at).is_(None))):
+def mark_derived(session: Session, done: Sequence[int], now: datetime) -> None:
+    """Usage reflects these spans, and no others: somebody may have decided meanwhile."""
+    for row in session.exec(select(DueSpanRow).where(col(DueSpanRow.id).in_(done))):
         row.derived_at = now
         session.add(row)
 

@@ -1,4 +1,4 @@
-"""Gap terms of tenants, bridged usage."""
+"""Gap terms of tenants, bridged usage, maintenance windows, and what tells which time to derive or to rate again."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from alembic import op
 
 from billing.db.engine import run_script
 
-revision = "rules"
+revision = "0002"
 down_revision = "0001"
 
 
