@@ -17,7 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
 from billing.metering.reading import REREADS, Reading, Source
 from billing.metering.recorder import Batch, record
-from billing.metering.store import readings
+from billing.metering.store import decisions, readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants import store as tenants
 
@@ -129,18 +129,23 @@ class Collector:
             self._fence(session)
             readings.lock(session)
             leases, claims = leasing.underived(session), tenants.underived_claims(session)
-            starts = [span.start for _, span in (*leases, *claims)] + ([since] if since else [])
-            if not starts:
+            gaps, decided = tenants.underived_gaps(session), decisions.underived(session)
+            spans = [span for _, span in (*leases, *claims, *gaps, *decided)]
+            if since is not None and since < now:
+                spans.append(Span(since, now))
+            if not spans:
                 return 0
-            first = min(starts)
+            first, last = min(span.start for span in spans), max(span.end for span in spans)
             for feed in self._feeds.values():
                 terms = self._terms(session, feed)
                 read = readings.read_windows(session, terms.id, Span(min(first, now), max(now, first)))
                 for window in merge(read):
-                    if span := clip(window, (epoch_seconds(first), window[1])):
+                    if span := clip(window, Span(first, last).seconds):
                         changed += rederive(session, terms, span, now)
             leasing.mark_derived(session, leases)
             tenants.mark_claims_derived(session, [claim for claim, _ in claims], now)
+            tenants.mark_gaps_derived(session, [gap for gap, _ in gaps], now)
+            decisions.mark_derived(session, [one for one, _ in decided], now)
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:

@@ -108,7 +108,7 @@ def devices(
 _USAGE = """
     WITH span AS (SELECT tstzrange(:start, :end) AS r),
     used AS (
-      SELECT u.id, u.device_id, u.basis, l.reference AS lease, g.uuid, d.gpu_i_id, d.profile, g.model, g.host,
+      SELECT u.id, u.device_id, u.basis, u.bridged, l.reference AS lease, g.uuid, d.gpu_i_id, d.profile, g.model, g.host,
              lower(u.during * span.r) AS start, upper(u.during * span.r) AS until,
              extract(epoch FROM upper(u.during * span.r) - lower(u.during * span.r))::bigint AS seconds,
              (SELECT s.code FROM sku s WHERE g.model = ANY(s.models) AND s.profile = d.profile

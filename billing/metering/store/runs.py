@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session
 
-from billing.core.period import Seconds, at_second, month_starts
+from billing.core.period import Seconds, at_second, epoch_seconds, month_of, month_starts
 from billing.db.engine import raw_cursor
 from billing.fleet.gpu import Seat
 from billing.metering.coverage import Seen, Segment, State
@@ -23,15 +23,17 @@ Runs = dict[int, list[Row[V]]]
 """Current rows by device (or GPU) id."""
 
 
-def observations(session: Session, source_id: int, window: Seconds) -> Runs[Seen]:
-    """A source's current runs that overlap or touch a window, whole."""
+def observations(session: Session, source_id: int, window: Seconds, devices: Sequence[int] | None = None) -> Runs[Seen]:
+    """A source's current runs that overlap or touch a window, whole; of all devices, or some."""
+    chosen = "" if devices is None else " AND device_id = ANY(%(devices)s)"
     return _load(
         session,
         f"SELECT device_id, id, {_TIMES}, state, labels, reason FROM observation"
-        f" WHERE source_id = %(key)s AND {_TOUCHES} ORDER BY device_id, during",
+        f" WHERE source_id = %(key)s AND {_TOUCHES}{chosen} ORDER BY device_id, during",
         window,
         lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
         source_id,
+        devices,
     )
 
 
@@ -53,10 +55,10 @@ def usage(session: Session, devices: Sequence[int], window: Seconds) -> Runs[Pay
     """Current usage of some devices that overlaps or touches a window, whole."""
     return _load(
         session,
-        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id FROM usage"
+        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id, bridged FROM usage"
         f" WHERE device_id = ANY(%(key)s) AND {_TOUCHES} ORDER BY device_id, during",
         window,
-        lambda row: Payer(row[4], row[5], row[6]),
+        lambda row: Payer(row[4], row[5], row[6], row[7]),
         list(devices),
     )
 
@@ -73,10 +75,18 @@ def exclusions(session: Session, gpus: Sequence[int], window: Seconds) -> Runs[E
     )
 
 
-def _load(session: Session, sql: str, window: Seconds, value: Callable[[Any], V], key: Any) -> Runs[V]:
+def _load(
+    session: Session,
+    sql: str,
+    window: Seconds,
+    value: Callable[[Any], V],
+    key: Any,
+    devices: Sequence[int] | None = None,
+) -> Runs[V]:
     runs: Runs[V] = defaultdict(list)
     cursor = raw_cursor(session)
-    for row in cursor.execute(sql, {"start": window[0], "end": window[1], "key": key}):
+    values = {"start": window[0], "end": window[1], "key": key, "devices": None if devices is None else list(devices)}
+    for row in cursor.execute(sql, values):
         runs[row[0]].append(Row(row[1], row[2], row[3], value(row)))
     return runs
 
@@ -114,13 +124,25 @@ def save_usage(
             payer.basis,
             payer.lease_id,
             payer.source_id,
+            payer.bridged,
             now,
         )
         for device, change in changes.items()
         for start, end, payer in change.add
     ]
-    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, recorded_at"
+    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, bridged, recorded_at"
     _save(session, "usage", changes, columns, rows, now)
+
+
+def note_change(session: Session, window: Seconds, now: datetime) -> None:
+    """Remember that usage of the window's months changed."""
+    first = epoch_seconds(month_of(at_second(window[0])).start)
+    months = [first, *month_starts((first, window[1]))]
+    raw_cursor(session).executemany(
+        "INSERT INTO usage_month (start, changed_at) VALUES (to_timestamp(%s), %s)"
+        " ON CONFLICT (start) DO UPDATE SET changed_at = greatest(usage_month.changed_at, EXCLUDED.changed_at)",
+        [(start, now) for start in months],
+    )
 
 
 def save_exclusions(session: Session, changes: Mapping[int, Change[Excluded]], now: datetime) -> None:
