@@ -101,15 +101,12 @@ class Drafter:
                 f"GPU {early[0]} is leased from {rfc3339(early[2])}, before {early[1]} was read",
                 remedy=f'set since = "{rfc3339(early[2])}" for that source, or begin the lease later',
             )
-        known = {row["name"]: row for row in readings.status(session, period.end)}
+        known = readings.sources(session)
         for name in self._sources:
-            row = known.get(name)
-            if row is None or row["since"] >= period.end:
+            source_id = known[name][0] if name in known else None
+            if source_id is None or (since := readings.since(session, source_id)) >= period.end:
                 continue
-            since = max(row["since"], period.start)
-            source_id = readings.source(session, name, row["type"], row["since"]).id
-            assert source_id is not None
-            unread = readings.unread(session, source_id, Span(since, period.end).seconds)
+            unread = readings.unread(session, source_id, Span(max(since, period.start), period.end).seconds)
             if unread:
                 first = rfc3339(at_second(min(start for start, _ in unread)))
                 raise Conflict(

@@ -108,18 +108,15 @@ class Collector:
         """A source's windows that are due: never read ones first, then re-reads. Oldest first."""
         feed, now = self._feeds[name], self._clock.now()
         with self._database.transaction() as session:
-            row = readings.source(
-                session, name, feed.kind, feed.since or at_second(epoch_seconds(now) // WINDOW * WINDOW)
-            )
-            assert row.id is not None
-            since = epoch_seconds(row.since) // WINDOW * WINDOW
+            source_id = self._terms(session, feed).id
+            since = epoch_seconds(readings.since(session, source_id)) // WINDOW * WINDOW
             ripe = self._ripe(feed)
             due: list[Seconds] = []
             if since < ripe:
-                for gap in merge(readings.unread(session, row.id, (since, ripe))):
+                for gap in merge(readings.unread(session, source_id, (since, ripe))):
                     due += windows(gap, WINDOW)
             if len(due) < limit:
-                due += readings.due_rereads(session, row.id, now, REREADS, limit - len(due))
+                due += readings.due_rereads(session, source_id, now, REREADS, limit - len(due))
         return due[:limit]
 
     def apply_changes(self, since: datetime | None = None) -> int:
@@ -173,9 +170,7 @@ class Collector:
 
     def _terms(self, session: Session, feed: Feed) -> SourceTerms:
         since = feed.since or at_second(epoch_seconds(self._clock.now()) // WINDOW * WINDOW)
-        row = readings.source(session, feed.source.name, feed.kind, since)
-        assert row.id is not None
-        return SourceTerms(row.id, feed.source.name, feed.rule)
+        return SourceTerms(readings.source(session, feed.source.name, feed.kind, since, feed.rule), feed.source.name)
 
     def _ripe(self, feed: Feed) -> int:
         """The end of the newest window whose last samples must have arrived."""

@@ -26,11 +26,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is said about a device during a span. `labels` are sorted; none means idle, two mean a dispute."""
+    """What is said about a device during a span. `labels` are sorted; none means idle, two mean a dispute.
+
+    `source` says it, where that matters; `others` are the (source, label) that other sources saw there at the same time.
+    """
 
     state: State
     labels: tuple[str, ...] = ()
     reason: str = ""
+    source: str = ""
+    others: tuple[tuple[str, str], ...] = ()
 
 
 IDLE = Seen(State.PRESENT)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
-from billing.metering.coverage import GONE, Segment, State
+from billing.metering.coverage import Segment, State
 from billing.metering.exclusion import Exclusions, Maintenance, Word, announced, proven, unbilled
 from billing.metering.usage import ExclusionRule, Gaps, Held, Labels, Payer, attribute, bridges
 
@@ -28,11 +28,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How a source's evidence is read."""
+    """How evidence is read. `sources` holds every known source's id and how its word about missing devices is taken."""
 
-    source_id: int
+    sources: Mapping[str, tuple[int, ExclusionRule]]
     labels: Labels
-    rule: ExclusionRule
     gaps: Gaps = field(default_factory=Gaps)
 
 
@@ -78,12 +77,16 @@ def _exclusions(evidence: Evidence, terms: Terms) -> Exclusions:
     if not leases:
         return []
     planned = announced(evidence.maintenance, [held.span for held in leases], evidence.decided)
-    gone = [(start, end) for start, end, seen in evidence.observed.get(whole.id, ()) if seen == GONE]
-    if not gone:
-        return planned
+    gone: dict[str, list[Seconds]] = {}
+    for start, end, seen in evidence.observed.get(whole.id, ()):
+        if seen.state is State.MISSING:
+            gone.setdefault(seen.source or whole.source, []).append((start, end))
     settled = [(start, end) for start, end, _ in (*planned, *evidence.decided)]
-    word = Word(whole.source, terms.rule, terms.gaps)
-    return sorted([*planned, *proven(gone, leases, settled, word)], key=lambda row: row[0])
+    found = planned
+    for source, spans in gone.items():
+        _, rule = terms.sources[source]
+        found = [*found, *proven(spans, leases, settled, Word(source, rule, terms.gaps))]
+    return sorted(found, key=lambda row: row[0])
 
 
 def _observed(evidence: Evidence, terms: Terms) -> dict[int, list[tuple[int, int, Payer]]]:
@@ -94,10 +97,14 @@ def _observed(evidence: Evidence, terms: Terms) -> dict[int, list[tuple[int, int
     found: dict[int, list[tuple[int, int, Payer]]] = {}
     for device in evidence.devices:
         claims = attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source)
-        rows = [(s, e, Payer(c.tenant_id, source_id=terms.source_id)) for s, e, c in claims if c.tenant_id is not None]
+        rows = [
+            (s, e, Payer(c.tenant_id, source_id=terms.sources[c.source][0]))
+            for s, e, c in claims
+            if c.tenant_id is not None
+        ]
         if blind and terms.gaps.longest:
-            for start, end, tenant_id in bridges(claims, blind, terms.gaps):
-                payer = Payer(tenant_id, source_id=terms.source_id, bridged=True)
+            for start, end, tenant_id, source in bridges(claims, blind, terms.gaps):
+                payer = Payer(tenant_id, source_id=terms.sources[source][0], bridged=True)
                 rows += [(s, e, payer) for s, e in subtract([(start, end)], planned)]
         if rows:
             found[device.id] = rows

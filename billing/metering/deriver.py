@@ -10,13 +10,16 @@ from billing.core.period import Seconds, Span, at_second, clip, merge, month_of
 from billing.db.engine import Session
 from billing.fleet import store as fleet
 from billing.fleet.gpu import Device
+from billing.fleet.place import homes
+from billing.fleet.store import places
 from billing.leasing import store as leasing
-from billing.metering.coverage import GONE
+from billing.metering.coverage import Segment
 from billing.metering.derivation import Evidence, Terms, derive
 from billing.metering.exclusion import SOURCE, Exclusions, is_derived
 from billing.metering.store import decisions, readings
 from billing.metering.store import runs as store
-from billing.metering.usage import ExclusionRule, Gaps, Held, Labels, Payer
+from billing.metering.usage import Gaps, Held, Labels, Payer
+from billing.metering.views import combined
 from billing.tenants import store as tenants
 
 
@@ -26,7 +29,6 @@ class SourceTerms:
 
     id: int
     name: str
-    rule: ExclusionRule
 
 
 def by_gpu(devices: Sequence[Device]) -> dict[int, list[Device]]:
@@ -64,7 +66,7 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
     if not gpus:
         return 0
     gaps = Gaps(tenants.gap_terms(session))
-    job = _Job(source, gpus, Terms(source.id, labels(session), source.rule, gaps), now)
+    job = _Job(source, gpus, Terms(readings.sources(session), labels(session), gaps), now)
     wide = (window[0] - job.reach, window[1] + job.reach)
     missing = _missing(session, job, window)
     others = {gpu_id: devices for gpu_id, devices in gpus.items() if gpu_id not in missing}
@@ -88,10 +90,8 @@ def _missing(session: Session, job: _Job, window: Seconds) -> dict[int, int]:
     """Leased GPUs that were missing near the window, or are excluded there as missing: {GPU id: since when, at least}."""
     wholes = {devices[0].id: gpu_id for gpu_id, devices in job.gpus.items()}
     since: dict[int, int] = {}
-    for device_id, rows in store.observations(session, job.source.id, window).items():
-        gone = [row.start for row in rows if row.value == GONE]
-        if gone and device_id in wholes:
-            since[wholes[device_id]] = min(gone)
+    for device_id, start in store.missing_since(session, window, list(wholes)).items():
+        since[wholes[device_id]] = start
     for gpu_id, excluded in store.exclusions(session, list(job.gpus), window).items():
         starts = [row.start for row in excluded if row.value.evidence.startswith(SOURCE)]
         if starts:
@@ -116,7 +116,7 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
     gpus = job.gpus
     device_ids = [device.id for devices in gpus.values() for device in devices]
     near = (known[0] - job.reach, known[1] + job.reach)
-    observed = store.observations(session, job.source.id, near, device_ids)
+    observed = seen(session, gpus, near)
     held = _held(session, gpus, known)
     excluded = store.exclusions(session, list(gpus), known)
     maintenance = decisions.maintenance_of(session, list(gpus), near)
@@ -124,8 +124,7 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
     exclusions: dict[int, Exclusions] = {}
     for gpu_id, devices in gpus.items():
         decided = [(r.start, r.end, r.value) for r in excluded.get(gpu_id, ()) if not is_derived(r.value)]
-        segments = {device.id: store.segments(observed.get(device.id, ())) for device in devices}
-        evidence = Evidence(devices, segments, held.get(gpu_id, ()), decided, maintenance.get(gpu_id, ()))
+        evidence = Evidence(devices, observed[gpu_id], held.get(gpu_id, ()), decided, maintenance.get(gpu_id, ()))
         derived = derive(evidence, window, job.terms)
         usage.update(derived.usage)
         exclusions[gpu_id] = derived.exclusions
@@ -140,6 +139,21 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
     }
     store.save_exclusions(session, store.splice_all(stored, exclusions, window, list(gpus)), job.now)
     return len(changes)
+
+
+def seen(session: Session, gpus: Mapping[int, Sequence[Device]], near: Seconds) -> dict[int, dict[int, list[Segment]]]:
+    """What all sources together say about GPUs around a span: {GPU id: {device id: segments}}."""
+    device_ids = {device.id: gpu_id for gpu_id, devices in gpus.items() for device in devices}
+    said: dict[int, dict[str, dict[int, list[Segment]]]] = {gpu_id: {} for gpu_id in gpus}
+    for source, devices in store.views(session, near, list(device_ids)).items():
+        for device_id, segments in devices.items():
+            said[device_ids[device_id]].setdefault(source, {})[device_id] = segments
+    rows = [segments for views in said.values() for view in views.values() for segments in view.values()]
+    reach = min([near[0], *(one[0][0] for one in rows)]), max([near[1], *(one[-1][1] for one in rows)])
+    known = places.near(session, list(gpus), reach)
+    return {
+        gpu_id: combined(views, homes(known.get(gpu_id, ()), reach), gpus[gpu_id]) for gpu_id, views in said.items()
+    }
 
 
 def _held(session: Session, gpus: Mapping[int, Sequence[Device]], window: Seconds) -> dict[int, list[Held]]:

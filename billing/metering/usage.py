@@ -26,10 +26,11 @@ class Payer:
 
 
 class Claimed(NamedTuple):
-    """What labels say: a tenant, a dispute, or neither (unattributed)."""
+    """What labels say: a tenant, a dispute, or neither (unattributed). `source` saw them."""
 
     tenant_id: int | None
     disputed: bool
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +88,23 @@ class Labels:
 
 
 def attribute(device_segments: Sequence[Segment], labels: Labels, source: str) -> list[tuple[int, int, Claimed]]:
-    """What the present time that carries labels is claimed by.
+    """What the present time that carries labels is claimed by. `source` saw the segments that name none.
 
     Several labels of one tenant (virtual GPUs, jobs of one team) are one claim. Labels of different tenants, or of a
-    tenant and of nobody known, are a dispute.
+    tenant and of nobody known, are a dispute; that another source sees a label which means nobody is none.
     """
     found: list[tuple[int, int, Claimed]] = []
     for start, end, seen in device_segments:
         if seen.state is not State.PRESENT or not seen.labels:
             continue
-        edges = sorted(
-            {start, end, *(edge for label in seen.labels for edge in labels.edges(source, label, (start, end)))}
-        )
+        name = seen.source or source
+        known = [*((name, label) for label in seen.labels), *seen.others]
+        edges = sorted({start, end, *(edge for one in known for edge in labels.edges(*one, (start, end)))})
         for lo, hi in pairwise(edges):
-            tenants = {labels.tenant(source, label, lo) for label in seen.labels}
+            tenants = {labels.tenant(name, label, lo) for label in seen.labels}
+            tenants |= {labels.tenant(*other, lo) for other in seen.others} - {None}
             disputed = len(tenants) > 1
-            found.append((lo, hi, Claimed(None if disputed else next(iter(tenants)), disputed)))
+            found.append((lo, hi, Claimed(None if disputed else next(iter(tenants)), disputed, name)))
     return found
 
 
@@ -124,17 +126,17 @@ class Gaps:
 
 def bridges(
     claims: Sequence[tuple[int, int, Claimed]], blind: Sequence[Seconds], gaps: Gaps
-) -> list[tuple[int, int, int]]:
-    """(start, end, tenant) of the gaps in one device's claims that are billed though nobody saw the device.
+) -> list[tuple[int, int, int, str]]:
+    """(start, end, tenant, source) of the gaps in one device's claims that are billed though nobody saw the device.
 
     The same tenant was seen right before and right after, the whole gap is blind (not missing, not idle: those are
     known), and it is not longer than the tenant's limit.
     """
     found = []
     for (_, start, before), (end, _, after) in pairwise(claims):
-        if start >= end or before.tenant_id is None or before != after:
+        if start >= end or before.tenant_id is None or before.tenant_id != after.tenant_id:
             continue
         rule = gaps.rule(before.tenant_id, start)
         if end - start <= rule.limit_seconds and not subtract([(start, end)], blind):
-            found.append((start, end, before.tenant_id))
+            found.append((start, end, before.tenant_id, before.source))
     return found

@@ -29,7 +29,7 @@ def lives(draw: st.DrawFn) -> list[Segment]:
 def billed(
     life: list[Segment], gaps: Gaps, leases: list[Held], window: Seconds = (0, END)
 ) -> dict[int, tuple[int, bool]]:
-    derived = derive(Evidence([GPU], {1: life}, leases, []), window, Terms(1, LABELS, RULE, gaps))
+    derived = derive(Evidence([GPU], {1: life}, leases, []), window, Terms({"s": (1, RULE)}, LABELS, gaps))
     rows = [(second, (p.tenant_id, p.bridged)) for s, e, p in derived.usage.get(1, []) for second in range(s, e)]
     assert len(rows) == len(dict(rows)), "a second is billed twice"
     return dict(rows)

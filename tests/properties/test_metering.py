@@ -191,7 +191,9 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
         [GapTerm(2, GapRule(GapPolicy.BRIDGE, data.draw(st.integers(1, 40))), since=data.draw(st.integers(0, 60)))]
     )
     planned = [Maintenance("w", "work", span) for span in data.draw(st.lists(spans, max_size=2))]
-    derived = derive(Evidence(DEVICES, observed, leases, decided, planned), window, Terms(1, labels, rule, gaps))
+    derived = derive(
+        Evidence(DEVICES, observed, leases, decided, planned), window, Terms({"s": (1, rule)}, labels, gaps)
+    )
     for i, (_, end, _) in enumerate(derived.exclusions):
         assert all(end <= s for s, _, _ in derived.exclusions[i + 1 :]), "two derived exclusions of one second"
 

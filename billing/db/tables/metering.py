@@ -14,7 +14,8 @@ CURRENT = text("superseded_at is null")
 
 
 class SourceRow(SQLModel, table=True):
-    """A configured source. Windows from `since` on are due."""
+    """A configured source. Windows from `since` on are due. How its word about missing devices is taken is kept with it, for
+    what it said stays when it is configured no more."""
 
     __tablename__: ClassVar[Any] = "source"
 
@@ -22,6 +23,11 @@ class SourceRow(SQLModel, table=True):
     name: str = Field(unique=True)
     type: str
     since: datetime = Field(sa_type=UtcTime)
+    operator_evidence: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    exclusion_minimum_seconds: int = Field(
+        default=900, sa_type=BigInteger, sa_column_kwargs={"server_default": text("900")}
+    )
+    exclusion_cap_seconds: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     failed_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
     failure: str = ""
 

@@ -37,18 +37,31 @@ def observations(session: Session, source_id: int, window: Seconds, devices: Seq
     )
 
 
-def home_observations(session: Session, window: Seconds) -> Runs[Seen]:
-    """What every GPU's home source saw near a window."""
-    return _load(
-        session,
-        f"SELECT device_id, o.id, {_TIMES}, state, labels, reason FROM observation o"
-        " JOIN device d ON d.id = o.device_id JOIN gpu g ON g.id = d.gpu_id"
-        " JOIN source s ON s.id = o.source_id AND s.name = g.source"
-        f" WHERE %(key)s AND {_TOUCHES} ORDER BY device_id, during",
-        window,
-        lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
-        True,
+def views(session: Session, window: Seconds, devices: Sequence[int]) -> dict[str, dict[int, list[Segment]]]:
+    """What every source says about some devices near a window: {source: {device id: segments}}, the first configured source
+    first. Segments are whole runs, and name their source."""
+    found: dict[str, dict[int, list[Segment]]] = {}
+    cursor = raw_cursor(session)
+    cursor.execute(
+        f"SELECT s.name, device_id, {_TIMES}, state, labels, reason FROM observation JOIN source s ON s.id = source_id"
+        f" WHERE device_id = ANY(%(devices)s) AND {_TOUCHES} ORDER BY source_id, device_id, during",
+        {"start": window[0], "end": window[1], "devices": list(devices)},
     )
+    for source, device, start, end, state, labels, reason in cursor:
+        seen = Seen(State(state), tuple(labels), reason, source)
+        found.setdefault(source, {}).setdefault(device, []).append((start, end, seen))
+    return found
+
+
+def missing_since(session: Session, window: Seconds, devices: Sequence[int]) -> dict[int, int]:
+    """Devices of which some source says that they were missing near a window: {device id: start of the first run}."""
+    cursor = raw_cursor(session)
+    cursor.execute(
+        "SELECT device_id, extract(epoch FROM min(lower(during)))::bigint FROM observation"
+        f" WHERE device_id = ANY(%(devices)s) AND state = 'missing' AND {_TOUCHES} GROUP BY device_id",
+        {"start": window[0], "end": window[1], "devices": list(devices)},
+    )
+    return dict(cursor.fetchall())
 
 
 def usage(session: Session, devices: Sequence[int], window: Seconds) -> Runs[Payer]:

@@ -15,3 +15,8 @@ CREATE UNIQUE INDEX uq_place_start ON place (gpu_id, source, lower(during));
 
 INSERT INTO place (gpu_id, source, host, instance, during)
   SELECT id, source, host, instance, tstzrange(lower(in_service), last_seen_at) FROM gpu WHERE lower(in_service) < last_seen_at;
+
+ALTER TABLE source
+  ADD COLUMN operator_evidence BOOLEAN NOT NULL DEFAULT false,
+  ADD COLUMN exclusion_minimum_seconds BIGINT NOT NULL DEFAULT 900,
+  ADD COLUMN exclusion_cap_seconds BIGINT;
