@@ -26,10 +26,11 @@ class Payer:
 
 
 class Claimed(NamedTuple):
-    """What labels say: a tenant, a dispute, or neither (unattributed)."""
+    """What labels say: a tenant, a dispute between `labels`, or neither (unattributed)."""
 
     tenant_id: int | None
     disputed: bool
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,8 @@ def attribute(device_segments: Sequence[Segment], labels: Labels, source: str) -
         )
         for lo, hi in pairwise(edges):
             tenants = {labels.tenant(source, label, lo) for label in seen.labels}
-            disputed = len(tenants) > 1
-            found.append((lo, hi, Claimed(None if disputed else next(iter(tenants)), disputed)))
+            claimed = Claimed(None, True, seen.labels) if len(tenants) > 1 else Claimed(next(iter(tenants)), False)
+            found.append((lo, hi, claimed))
     return found
 
 
