@@ -10,7 +10,7 @@ from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
 from billing.metering.coverage import Segment, State
 from billing.metering.exclusion import Exclusions, Maintenance, Word, announced, proven, unbilled
-from billing.metering.usage import ExclusionRule, Gaps, Held, Labels, Payer, attribute, bridges
+from billing.metering.usage import Claimed, ExclusionRule, Gaps, Held, Labels, Payer, attribute, bridges
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class Terms:
 
 @dataclass(slots=True)
 class Derived:
-    """The truth about one GPU in a window: usage by device id, and exclusions of the GPU that follow from evidence."""
+    """The truth about one GPU in a window: usage by device id, exclusions of the GPU that follow from evidence, and what
+    labels dispute, by device id."""
 
     usage: dict[int, list[tuple[int, int, Payer]]] = field(default_factory=dict)
     exclusions: Exclusions = field(default_factory=list)
+    disputes: dict[int, list[tuple[int, int, tuple[str, ...]]]] = field(default_factory=dict)
 
 
 def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
@@ -61,10 +63,16 @@ def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
         payer = Payer(held.tenant_id, lease_id=held.lease_id)
         derived.usage.setdefault(whole.id, []).extend((s, e, payer) for s, e in subtract([span], holes))
     leased = [span for _, span in let]
-    for device_id, rows in _observed(evidence, terms).items():
+    claims = _claims(evidence, terms)
+    for device_id, rows in _observed(evidence, claims, terms).items():
         for start, end, payer in rows:
             if found := clip((start, end), window):
                 derived.usage.setdefault(device_id, []).extend((s, e, payer) for s, e in subtract([found], leased))
+    for device_id, said in claims.items():
+        for start, end, claimed in said:
+            if claimed.disputed and (found := clip((start, end), window)):
+                parts = [(s, e, claimed.labels) for s, e in subtract([found], leased)]
+                derived.disputes.setdefault(device_id, []).extend(parts)
     for spans in derived.usage.values():
         spans.sort(key=lambda one: one[0])
     return derived
@@ -89,23 +97,30 @@ def _exclusions(evidence: Evidence, terms: Terms) -> Exclusions:
     return sorted(found, key=lambda row: row[0])
 
 
-def _observed(evidence: Evidence, terms: Terms) -> dict[int, list[tuple[int, int, Payer]]]:
+Claims = dict[int, list[tuple[int, int, Claimed]]]
+
+
+def _claims(evidence: Evidence, terms: Terms) -> Claims:
+    source = evidence.devices[0].source
+    return {d.id: attribute(evidence.observed.get(d.id, ()), terms.labels, source) for d in evidence.devices}
+
+
+def _observed(evidence: Evidence, claims: Claims, terms: Terms) -> dict[int, list[tuple[int, int, Payer]]]:
     """What labels alone would bill, by device id. Time in a maintenance window is billed as it was seen, and never bridged."""
     whole = evidence.devices[0]
     blind = [(start, end) for start, end, seen in evidence.observed.get(whole.id, ()) if seen.state is State.BLIND]
     planned = [one.span for one in evidence.maintenance]
     found: dict[int, list[tuple[int, int, Payer]]] = {}
-    for device in evidence.devices:
-        claims = attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source)
+    for device_id, said in claims.items():
         rows = [
             (s, e, Payer(c.tenant_id, source_id=terms.sources[c.source][0]))
-            for s, e, c in claims
+            for s, e, c in said
             if c.tenant_id is not None
         ]
         if blind and terms.gaps.longest:
-            for start, end, tenant_id, source in bridges(claims, blind, terms.gaps):
+            for start, end, tenant_id, source in bridges(said, blind, terms.gaps):
                 payer = Payer(tenant_id, source_id=terms.sources[source][0], bridged=True)
                 rows += [(s, e, payer) for s, e in subtract([(start, end)], planned)]
         if rows:
-            found[device.id] = rows
+            found[device_id] = rows
     return found

@@ -122,17 +122,21 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
     maintenance = decisions.maintenance_of(session, list(gpus), near)
     usage: dict[int, list[tuple[int, int, Payer]]] = {}
     exclusions: dict[int, Exclusions] = {}
+    disputes: dict[int, list[tuple[int, int, tuple[str, ...]]]] = {}
     for gpu_id, devices in gpus.items():
         decided = [(r.start, r.end, r.value) for r in excluded.get(gpu_id, ()) if not is_derived(r.value)]
         evidence = Evidence(devices, observed[gpu_id], held.get(gpu_id, ()), decided, maintenance.get(gpu_id, ()))
         derived = derive(evidence, window, job.terms)
         usage.update(derived.usage)
+        disputes.update(derived.disputes)
         exclusions[gpu_id] = derived.exclusions
     changes = store.splice_all(store.usage(session, device_ids, window), usage, window, device_ids)
     seats = {device.id: device.seat for devices in gpus.values() for device in devices}
     store.save_usage(session, changes, seats, job.now)
     if changes:
         store.note_change(session, window, job.now)
+    disputed = store.splice_all(store.disputes(session, device_ids, window), disputes, window, device_ids)
+    store.save_disputes(session, disputed, job.now)
     stored = {
         gpu_id: [row for row in rows if is_derived(row.value)]
         for gpu_id, rows in store.exclusions(session, list(gpus), window).items()

@@ -26,10 +26,11 @@ class Payer:
 
 
 class Claimed(NamedTuple):
-    """What labels say: a tenant, a dispute, or neither (unattributed). `source` saw them."""
+    """What labels say: a tenant, a dispute between `labels`, or neither (unattributed). `source` saw them."""
 
     tenant_id: int | None
     disputed: bool
+    labels: tuple[str, ...] = ()
     source: str = ""
 
 
@@ -103,8 +104,11 @@ def attribute(device_segments: Sequence[Segment], labels: Labels, source: str) -
         for lo, hi in pairwise(edges):
             tenants = {labels.tenant(name, label, lo) for label in seen.labels}
             tenants |= {labels.tenant(*other, lo) for other in seen.others} - {None}
-            disputed = len(tenants) > 1
-            found.append((lo, hi, Claimed(None if disputed else next(iter(tenants)), disputed, name)))
+            if len(tenants) > 1:
+                everybody = tuple(sorted({label for _, label in known}))
+                found.append((lo, hi, Claimed(None, True, everybody, name)))
+            else:
+                found.append((lo, hi, Claimed(next(iter(tenants)), False, source=name)))
     return found
 
 

@@ -210,6 +210,7 @@ _GAUGES: Final[dict[Gauge, str]] = {
         SELECT s.status, count(i.id) FROM unnest(ARRAY['open', 'paid', 'void', 'uncollectible']) AS s (status)
           LEFT JOIN invoice i ON i.status = s.status GROUP BY s.status ORDER BY s.status""",
     metrics.EXCEPTIONS: "SELECT kind, count(*) FROM exception WHERE status = 'open' GROUP BY kind ORDER BY kind",
+    metrics.PROPOSED: "SELECT count(*) FROM exclusion WHERE superseded_at IS NULL AND state = 'proposed'",
     metrics.FINDINGS: """
         SELECT (details ->> 'count')::bigint FROM trail WHERE action = 'audit' ORDER BY id DESC LIMIT 1""",
 }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from billing.core.period import Seconds, clip, merge, subtract
 from billing.fleet.gpu import SLOTS, Device, DeviceKey, Sighting, gpu_seat, overlaps, seat_instances
 from billing.fleet.place import Place
-from billing.metering.conservation import Ledger, account
+from billing.metering.conservation import Category, Ledger, account
 from billing.metering.coverage import IDLE, Absence, Seen, Segment, State, join, observe, present
 from billing.metering.derivation import Evidence, Terms, derive
 from billing.metering.exclusion import Maintenance
@@ -214,6 +214,10 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
     result = account(Ledger(DEVICES, observed, derived.usage, leases, exclusions), (20, 100), labels)
     assert result.whole == 70 * SLOTS
     assert result.difference == 0, result.slot_seconds
+    asked = [(seats[d], clip((s, e), (20, 100))) for d, rows in derived.disputes.items() for s, e, _ in rows]
+    assert result.slot_seconds.get(Category.DISPUTED, 0) == sum(
+        (seat[1] - seat[0]) * (span[1] - span[0]) for seat, span in asked if span
+    ), "every disputed slot-second is somebody's question, and nothing else is"
 
 
 @given(

@@ -136,6 +136,27 @@ class UsageRow(SQLModel, table=True):
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
+class DisputeRow(SQLModel, table=True):
+    """A span in which labels of several tenants, or of a tenant and of nobody known, were on one device: billed to nobody.
+
+    `asked` says that the exception about it is as the row is now.
+    """
+
+    __tablename__: ClassVar[Any] = "dispute"
+    __table_args__ = (
+        Index("ix_dispute_device", "device_id", text("lower(during)"), postgresql_where=CURRENT),
+        Index("ix_dispute_unasked", "id", postgresql_where=text("not asked")),
+    )
+
+    id: int | None = key()
+    device_id: int = ref("device.id")
+    during: Span = Field(sa_type=SpanColumn)
+    labels: list[str] = Field(default_factory=list, sa_type=Texts)
+    asked: bool = False
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
 class MaintenanceRow(SQLModel, table=True):
     """One GPU of a maintenance window. `reference` groups the GPUs that were announced together."""
 

@@ -1,4 +1,4 @@
-"""Rows of observations, usage and exclusions: loaded as runs, changed by splices, never deleted."""
+"""Rows of observations, usage, exclusions and disputes: loaded as runs, changed by splices, never deleted."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -88,6 +88,18 @@ def exclusions(session: Session, gpus: Sequence[int], window: Seconds) -> Runs[E
     )
 
 
+def disputes(session: Session, devices: Sequence[int], window: Seconds) -> Runs[tuple[str, ...]]:
+    """The labels of current disputes about some devices that overlap or touch a window, whole."""
+    return _load(
+        session,
+        f"SELECT device_id, id, {_TIMES}, labels FROM dispute"
+        f" WHERE device_id = ANY(%(key)s) AND {_TOUCHES} ORDER BY device_id, during",
+        window,
+        lambda row: tuple(row[4]),
+        list(devices),
+    )
+
+
 def _load(
     session: Session,
     sql: str,
@@ -166,6 +178,19 @@ def save_exclusions(session: Session, changes: Mapping[int, Change[Excluded]], n
     ]
     columns = "gpu_id, during, reason, evidence, state, recorded_at"
     _save(session, "exclusion", changes, columns, rows, now)
+
+
+def save_disputes(session: Session, changes: Mapping[int, Change[tuple[str, ...]]], now: datetime) -> None:
+    """What changed must be asked about, or no more."""
+    rows = [
+        (device, _range(start, end), list(labels), False, now)
+        for device, change in changes.items()
+        for start, end, labels in change.add
+    ]
+    _save(session, "dispute", changes, "device_id, during, labels, asked, recorded_at", rows, now)
+    known = [row_id for change in changes.values() for row_id in (*change.drop, *(grown for grown, _ in change.grow))]
+    if known:
+        raw_cursor(session).execute("UPDATE dispute SET asked = false WHERE id = ANY(%s)", (known,))
 
 
 def _save(

@@ -1,4 +1,4 @@
-"""Gap terms of tenants, bridged usage, maintenance windows, and what tells which time to derive or to rate again."""
+"""Gap terms of tenants, bridged usage, maintenance windows, disputes, and what tells which time to derive or to rate again."""
 
 from pathlib import Path
 

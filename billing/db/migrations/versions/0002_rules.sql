@@ -51,5 +51,33 @@ CREATE TABLE usage_month (
   CONSTRAINT pk_usage_month PRIMARY KEY (start)
 );
 
+CREATE TABLE dispute (
+  id BIGSERIAL NOT NULL,
+  device_id BIGINT NOT NULL,
+  during TSTZRANGE NOT NULL,
+  labels TEXT[] NOT NULL,
+  asked BOOLEAN NOT NULL,
+  recorded_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  superseded_at TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT pk_dispute PRIMARY KEY (id),
+  CONSTRAINT fk_dispute_device_id FOREIGN KEY (device_id) REFERENCES device (id)
+);
+
+CREATE INDEX ix_dispute_device ON dispute (device_id, lower(during)) WHERE superseded_at is null;
+
+CREATE INDEX ix_dispute_unasked ON dispute (id) WHERE not asked;
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON dispute FOR EACH STATEMENT EXECUTE FUNCTION guard_append_only();
+
+CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON dispute FOR EACH ROW EXECUTE FUNCTION guard_frozen('during', 'superseded_at', 'asked');
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON maintenance FOR EACH STATEMENT EXECUTE FUNCTION guard_append_only();
+
+CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON maintenance FOR EACH ROW EXECUTE FUNCTION guard_frozen('during', 'cancelled_at');
+
+CREATE TRIGGER no_truncate BEFORE TRUNCATE ON tenant_gap_term FOR EACH STATEMENT EXECUTE FUNCTION guard_append_only();
+
+CREATE TRIGGER frozen BEFORE UPDATE OR DELETE ON tenant_gap_term FOR EACH ROW EXECUTE FUNCTION guard_frozen('derived_at');
+
 INSERT INTO usage_month (start, changed_at)
 SELECT DISTINCT date_trunc('month', lower(during), 'UTC'), now() FROM usage;
