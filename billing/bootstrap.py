@@ -30,6 +30,7 @@ from billing.invoicing.store import periods
 from billing.leasing.importer import LeaseImporter
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
+from billing.metering.conserver import Conserver
 from billing.metering.excluder import Excluder
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
@@ -129,6 +130,10 @@ class App:
             for source, one in zip(self.sources, self.settings.metering.sources, strict=True)
         ]
         return Collector(self.database, self.clock, feeds, self._fences.collector)
+
+    @cached_property
+    def conserver(self) -> Conserver:
+        return Conserver(self.database, self.clock, self._fences.collector)
 
     @cached_property
     def excluder(self) -> Excluder:

@@ -1,12 +1,23 @@
 """`stablemeter meter`: read sources, and see how complete the picture is."""
 
-from typing import Annotated, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from billing.cli import exclusions
 from billing.cli.context import application, progress, show, show_json
 from billing.cli.options import AsJson, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from billing.bootstrap import App
+    from billing.metering.collector import Outcome, Progress
+
+MONTH: Final = 24 * 31
+MOST_DUE: Final = 24 * 366 * 10
+"""Windows of a source: ten years of hours."""
 
 app = typer.Typer(help="Metering: collect, status, conservation, exclusions.", no_args_is_help=True)
 app.add_typer(exclusions.app, name="exclusions")
@@ -19,8 +30,6 @@ def collect(
     source: Annotated[list[str] | None, typer.Option(help="Only this source; repeat")] = None,
 ) -> None:
     """Read windows: those that are due, or by hand those of a span, also when they were read before."""
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
     from billing.core.errors import Invalid
     from billing.core.period import HOUR
 
@@ -28,15 +37,14 @@ def collect(
         if not start and not end:
             if source:
                 raise Invalid("--source goes with --from and --to", remedy="what is due is read of every source")
-            outcome = one.collector.tick(limit=24 * 31)
+            outcome = _due(one)
         else:
             if not (start and end):
                 raise Invalid("--from and --to go together")
             wanted = span(start, end)
             hours = -(-(wanted.seconds[1] - wanted.seconds[0]) // HOUR) * len(source or one.settings.metering.sources)
-            with progress(TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-                task = bar.add_task("windows", total=hours)
-                outcome = one.collector.collect(wanted, source or [], lambda _name, _window: bar.advance(task))
+            with _bar(hours) as advance:
+                outcome = one.collector.collect(wanted, source or [], advance)
     typer.echo(
         f"{outcome.windows} windows read, {outcome.unchanged} unchanged, {outcome.samples} samples, "
         f"{outcome.failures} sources failed"
@@ -45,45 +53,99 @@ def collect(
         raise typer.Exit(1)
 
 
+@contextmanager
+def _bar(windows: int) -> "Iterator[Progress]":
+    """A bar over so many windows, where there is somebody to see it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with progress(*columns) as bar:
+        task = bar.add_task("windows", total=windows)
+        yield lambda _name, _window: bar.advance(task)
+
+
+def _due(one: "App") -> "Outcome":
+    """Read what is due, a month of each source at once. What was read is kept when it is interrupted: go on by typing it again."""
+    from billing.metering.collector import Outcome
+
+    names = [source.name for source in one.settings.metering.sources]
+    done = Outcome()
+    with _bar(sum(len(one.collector.due(name, MOST_DUE)) for name in names)) as advance:
+        while True:
+            outcome = one.collector.tick(limit=MONTH, progress=advance)
+            done = done + outcome
+            if outcome.failures or outcome.windows == 0:
+                return done
+
+
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Each source: how far it was read, how well; the newest gaps; labels that mean no tenant."""
+    """Each source: how far it was read, how well; the newest gaps; labels that mean no tenant, and what to do about them."""
     with application() as one:
         now = one.clock.now()
         found = one.meter_reporter.status(now)
     if as_json:
         show_json(found)
         return
-    columns = ("name", "type", "read_until", "windows", "incomplete_windows", "coverage", "failure")
+    columns = (
+        "name",
+        "type",
+        "read_until",
+        "lag",
+        "windows",
+        "incomplete",
+        "coverage",
+        "gpus",
+        "unattributed",
+        "failure",
+    )
     show([_with_coverage(row) for row in found["sources"]], columns, as_json=False, empty="no sources yet")
     if found["gaps"]:
         typer.echo("\nnewest gaps")
         show(found["gaps"], ("source", "start", "end", "status", "reason"), as_json=False)
     if found["unknown_labels"]:
-        typer.echo("\nlabels that mean no tenant (stablemeter tenant add NAME --label LABEL)")
-        show(found["unknown_labels"], ("source", "label", "devices", "device_hours"), as_json=False)
+        typer.echo("\nlabels that mean no tenant")
+        show(found["unknown_labels"], ("source", "label", "devices", "device_hours", "suggestion"), as_json=False)
 
 
 def _with_coverage(row: dict[str, Any]) -> dict[str, Any]:
     whole = row["present_seconds"] + row["missing_seconds"] + row["blind_seconds"]
     share = row["present_seconds"] * 10_000 // whole if whole else 0
-    return {**row, "coverage": f"{share // 100}.{share % 100:02d} %" if whole else ""}
+    hours, minutes = divmod(max(row["lag_seconds"], 0) // 60, 60)
+    return {
+        **row,
+        "coverage": f"{share // 100}.{share % 100:02d} %" if whole else "",
+        "lag": f"{hours}:{minutes:02d} h",
+        "incomplete": row["incomplete_windows"],
+        "unattributed": row["unattributed_gpus"],
+    }
 
 
 @app.command()
 def conservation(
     day: Annotated[str, typer.Option(help="A day (2026-10-31), or with --to the first of several")],
     end: Annotated[str, typer.Option("--to", help="End, exclusive; default: the day after")] = "",
+    by: Annotated[str, typer.Option(help="By day, host or gpu, as stored; left out: worked out anew, in all")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Where every GPU-second went. Exit code 1 when the categories do not add up."""
     from datetime import timedelta
 
+    from billing.core.errors import Invalid
     from billing.core.period import Span, parse_time
+    from billing.metering.store.days import By
 
     first = parse_time(day)
+    wanted = Span(first, parse_time(end) if end else first + timedelta(days=1))
+    if by:
+        if by not in list(By):
+            raise Invalid(f"--by is {by!r}", remedy=f"one of {', '.join(By)}")
+        with application() as one:
+            stored = one.meter_reporter.days(wanted, By(by))
+        show(stored, tuple(stored[0]) if stored else (), as_json=as_json, empty="no day of these is stored yet")
+        return
     with application() as one:
-        found = one.meter_reporter.conserved(Span(first, parse_time(end) if end else first + timedelta(days=1)))
+        found = one.meter_reporter.conserved(wanted)
     rows = [
         {"category": category.value, "gpu_seconds": seconds, "gpu_hours": f"{seconds // 36 / 100:.2f}"}
         for category, seconds in found.gpu_seconds.items()

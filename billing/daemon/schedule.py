@@ -44,6 +44,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
         table += [_scrape(app, source, every) for source, every in _scrapers(app)]
         table += [Job(f"flush {source.name}", RoleName.COLLECTOR, 60, _flush(source)) for source in app.scrapers]
         table.append(Job("collect", RoleName.COLLECTOR, 60, lambda: _collect(app)))
+        table.append(Job("conserve", RoleName.COLLECTOR, 300, app.conserver.tick))
     if RoleName.INVOICER in roles:
         table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
     if RoleName.WATCHER in roles:

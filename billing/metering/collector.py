@@ -53,6 +53,14 @@ class Outcome:
     samples: int = 0
     failures: int = 0
 
+    def __add__(self, other: "Outcome") -> "Outcome":
+        return Outcome(
+            self.windows + other.windows,
+            self.unchanged + other.unchanged,
+            self.samples + other.samples,
+            self.failures + other.failures,
+        )
+
 
 class Collector:
     def __init__(

@@ -16,7 +16,7 @@ from billing.leasing import store as leasing
 from billing.metering.coverage import Segment
 from billing.metering.derivation import Evidence, Terms, derive
 from billing.metering.exclusion import SOURCE, Exclusions, is_derived
-from billing.metering.store import decisions, readings
+from billing.metering.store import days, decisions, readings
 from billing.metering.store import runs as store
 from billing.metering.usage import Gaps, Held, Labels, Payer
 from billing.metering.views import combined
@@ -79,6 +79,8 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
         lost = replace(job, gpus={gpu_id: gpus[gpu_id] for gpu_id in missing})
         for piece in _read(session, source.id, window, months):
             changed += _derive(session, lost, piece, months)
+        days.note_change(session, months)
+    days.note_change(session, wide)
     return changed
 
 

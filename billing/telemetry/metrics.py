@@ -65,6 +65,16 @@ SOURCE_FAILING: Final = Gauge("stablemeter_source_failing", "1 while a source ca
 SOURCE_BLIND: Final = Gauge(
     "stablemeter_source_blind_seconds", "GPU-seconds of 31 days that a source could not see.", ("source",)
 )
+SOURCE_MISSING: Final = Gauge(
+    "stablemeter_source_missing_seconds", "GPU-seconds of 31 days in which devices were gone.", ("source",)
+)
+SOURCE_INCOMPLETE: Final = Gauge(
+    "stablemeter_source_incomplete_windows", "Windows of 31 days that were not seen completely.", ("source",)
+)
+UNKNOWN_LABELS: Final = Gauge("stablemeter_unknown_labels", "Labels of the last day that mean no tenant.", ("source",))
+CONSERVED: Final = Gauge(
+    "stablemeter_gpu_seconds", "Where the GPU-seconds of the newest stored day went.", ("category",)
+)
 GPUS: Final = Gauge("stablemeter_gpus_in_service", "Physical GPUs in service.", ("source",))
 CHAIN_BLOCK: Final = Gauge("stablemeter_chain_block", "The newest block read.", ("chain",))
 CHAIN_AGE: Final = Gauge("stablemeter_chain_block_age_seconds", "Age of the newest block read.", ("chain",))
@@ -76,7 +86,8 @@ PROPOSED: Final = Gauge("stablemeter_exclusions_proposed", "Exclusions of leased
 FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest audit; anything but 0 is an alarm.")
 
 GAUGES: Final = (
-    SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, GPUS, CHAIN_BLOCK, CHAIN_AGE, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
+    SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
+    CHAIN_BLOCK, CHAIN_AGE, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
     PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (

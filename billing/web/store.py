@@ -201,6 +201,26 @@ _GAUGES: Final[dict[Gauge, str]] = {
           FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
                AND upper(r.during) > :now - interval '31 days'
          GROUP BY s.id ORDER BY s.name""",
+    metrics.SOURCE_MISSING: """
+        SELECT s.name, coalesce(sum(r.missing_seconds), 0)::bigint
+          FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
+               AND upper(r.during) > :now - interval '31 days'
+         GROUP BY s.id ORDER BY s.name""",
+    metrics.SOURCE_INCOMPLETE: """
+        SELECT s.name, count(r.id) FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
+               AND r.status <> 'complete' AND upper(r.during) > :now - interval '31 days'
+         GROUP BY s.id ORDER BY s.name""",
+    metrics.UNKNOWN_LABELS: """
+        SELECT s.name, (SELECT count(DISTINCT held.label) FROM observation o, unnest(o.labels) AS held(label)
+           WHERE o.source_id = s.id AND o.superseded_at IS NULL AND o.during && tstzrange(:now - interval '1 day', :now)
+             AND NOT EXISTS (SELECT 1 FROM tenant_claim c WHERE c.label = held.label AND c.source IN ('', s.name)))
+          FROM source s ORDER BY s.name""",
+    metrics.CONSERVED: """
+        SELECT part.category, (sum(part.amount) / 840)::bigint FROM gpu_day d CROSS JOIN LATERAL (VALUES
+               ('billed', billed), ('excluded', excluded), ('disputed', disputed), ('idle', idle),
+               ('unattributed', unattributed), ('missing', missing), ('blind', blind), ('unread', unread))
+               AS part(category, amount)
+         WHERE d.day = (SELECT max(day) FROM gpu_day) GROUP BY part.category ORDER BY part.category""",
     metrics.GPUS: "SELECT source, count(*) FROM gpu WHERE in_service @> CAST(:now AS timestamptz) GROUP BY source ORDER BY source",
     metrics.CHAIN_BLOCK: "SELECT name, cursor_number FROM chain_state ORDER BY chain_id",
     metrics.CHAIN_AGE: "SELECT name, extract(epoch FROM :now - cursor_mined_at)::bigint FROM chain_state ORDER BY chain_id",

@@ -33,6 +33,7 @@ RULES: Final = {
     ("POST", "/api/v1/leases"): {O},
     ("POST", "/api/v1/leases/{reference}/end"): {O},
     ("GET", "/api/v1/devices"): STAFF,
+    ("GET", "/api/v1/conservation"): STAFF,
     ("GET", "/api/v1/usage"): EVERYBODY,
     ("GET", "/api/v1/invoices"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}"): EVERYBODY,
@@ -61,7 +62,10 @@ BODIES: Final = {
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
 }
-QUERIES: Final = {"/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01"}
+QUERIES: Final = {
+    "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
+    "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
+}
 
 
 def routes(api: FastAPI) -> set[tuple[str, str]]:

@@ -208,3 +208,34 @@ class ExclusionRow(SQLModel, table=True):
     state: str
     recorded_at: datetime = Field(sa_type=UtcTime)
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class ConservedDayRow(SQLModel, table=True):
+    """A day (UTC) of which something was derived: how often it changed, and which change its accounts reflect."""
+
+    __tablename__: ClassVar[Any] = "conserved_day"
+
+    day: datetime = Field(sa_type=UtcTime, primary_key=True)
+    changes: int = Field(sa_type=BigInteger)
+    stored: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+
+
+class GpuDayRow(SQLModel, table=True):
+    """Where one GPU's in-service time of a day went, in slot-seconds (840 are one GPU-second). Written anew when the day
+    changes; `host` and `source` are where it was seen last by then."""
+
+    __tablename__: ClassVar[Any] = "gpu_day"
+
+    day: datetime = Field(sa_type=UtcTime, primary_key=True)
+    gpu_id: int = Field(sa_type=BigInteger, foreign_key="gpu.id", primary_key=True, index=True)
+    host: str
+    source: str
+    whole: int = Field(sa_type=BigInteger)
+    billed: int = Field(sa_type=BigInteger)
+    excluded: int = Field(sa_type=BigInteger)
+    disputed: int = Field(sa_type=BigInteger)
+    idle: int = Field(sa_type=BigInteger)
+    unattributed: int = Field(sa_type=BigInteger)
+    missing: int = Field(sa_type=BigInteger)
+    blind: int = Field(sa_type=BigInteger)
+    unread: int = Field(sa_type=BigInteger)

@@ -27,6 +27,17 @@ def unknown_labels(session: Session, since: datetime) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
+def claimed_labels(session: Session) -> dict[str, str]:
+    """{label or tenant's name, in lower case: tenant}."""
+    rows = session.execute(
+        text(
+            "SELECT lower(c.label), t.slug FROM tenant_claim c JOIN tenant t ON t.id = c.tenant_id"
+            " UNION SELECT slug, slug FROM tenant UNION SELECT lower(name), slug FROM tenant ORDER BY 1, 2"
+        )
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def usage_by_device(session: Session, period: Span, tenant_id: int | None = None) -> list[dict[str, Any]]:
     """Billable seconds by tenant, device and basis within a period."""
     rows = session.execute(
