@@ -27,9 +27,11 @@ from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
+from billing.metering.exporters import exporter_named
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.sources.promapi import Access
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.usage import ExclusionRule
@@ -237,33 +239,59 @@ class App:
 
     def _source(self, one: SourceSettings) -> PrometheusSource | DcgmSource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
+        table = exporter_named(one.exporter)
+        presence = (one.metric,) if one.metric else table.presence
+        given = one.metric_fallbacks
+        fallbacks = table.fallbacks if given is None else tuple((name,) for name in given)
         if one.type == "prometheus":
             return PrometheusSource(
                 PrometheusSettings(
                     name=one.name,
-                    url=one.url,
-                    metric=one.metric,
+                    access=_access(one),
+                    exporter=table,
+                    presence=presence,
+                    fallbacks=fallbacks,
                     matchers=one.matchers,
                     tenant_label=one.tenant_label,
                     cadence=cadence,
                     lag_seconds=one.lag_seconds,
-                    timeout_seconds=one.timeout_seconds,
-                    headers={name: value.get_secret_value() for name, value in one.headers.items()},
+                    shard_instances=one.shard_instances,
+                    shard_concurrency=one.shard_concurrency,
                 )
             )
         return DcgmSource(
             DcgmSettings(
                 name=one.name,
                 targets=tuple(one.targets),
-                metric=one.metric,
+                exporter=table,
+                presence=presence,
+                fallbacks=fallbacks,
                 tenant_label=one.tenant_label,
                 cadence=cadence,
                 lag_seconds=max(one.lag_seconds, 75),  # the scraper writes once a minute
-                timeout_seconds=min(one.timeout_seconds, one.scrape_interval_seconds),
+                timeout_seconds=min(one.timeout_seconds, max(1, one.scrape_interval_seconds // 2)),
                 concurrency=one.concurrency,
             ),
             ScrapeLog(self.database),
         )
+
+
+def _access(one: SourceSettings) -> Access:
+    headers = {name: value.get_secret_value() for name, value in one.headers.items()}
+    if one.org_id:
+        headers["X-Scope-OrgID"] = one.org_id
+    return Access(
+        url=one.url,
+        backend=one.backend,
+        username=one.username,
+        password=one.password.get_secret_value(),
+        bearer_token=one.bearer_token.get_secret_value(),
+        headers=headers,
+        ca_file=one.ca_file,
+        client_cert_file=one.client_cert_file,
+        client_key_file=one.client_key_file,
+        timeout_seconds=one.timeout_seconds,
+    )
 
 
 def build(settings: Settings, clock: Clock, fences: Fences = Fences()) -> App:

@@ -16,17 +16,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from billing.core.errors import Invalid, NotFound
 from billing.core.onchain import ZERO_ADDRESS, parse_address
+from billing.metering.exporters import exporter_named
 
 ENV_PREFIX: Final = "STABLEMETER_"
 CONFIG_VARIABLE: Final = "STABLEMETER_CONFIG"
 DEFAULT_CONFIG: Final = Path("stablemeter.toml")
 
-_SECRET_FIELDS: Final = ("headers", "url", "rpc_urls")
+_SECRET_FIELDS: Final = ("headers", "url", "rpc_urls", "password", "bearer_token")
 _PRIVATE: Final = (
     (re.compile(r"\s*[xtyzuv]prv[0-9A-Za-z]{20,}\s*"), "an extended private key"),
     (re.compile(r"\s*0x[0-9a-fA-F]{64}\s*"), "what looks like a private key (0x and 64 hex digits)"),
     (re.compile(r"\s*(?:[a-z]{3,8}\s+){11,23}[a-z]{3,8}\s*"), "what looks like a recovery phrase"),
 )
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_HEADER: Final = re.compile(r"[\x20-\x7e]*")
 _BARE_HEX: Final = re.compile(r"\s*[0-9a-fA-F]{64}\s*")
 
 
@@ -54,10 +57,17 @@ class SourceSettings(_Section):
     type: Literal["prometheus", "dcgm"] = Field(description="prometheus (HTTP API) or dcgm (exporter pages)")
     url: str = Field(default="", description="prometheus: base URL of the server")
     targets: list[str] = Field(default_factory=list, description="dcgm: URLs of the exporters' pages")
+    backend: Literal["prometheus", "thanos", "mimir", "victoriametrics"] = Field(
+        default="prometheus", description="prometheus: what kind of server it is"
+    )
+    exporter: str = Field(default="dcgm", description="Table of metric and label names: dcgm or nvidia_gpu_exporter")
     metric: str = Field(
-        default="DCGM_FI_DEV_GPU_TEMP",
-        pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$",
-        description="Metric that proves that a device is there",
+        default="",
+        pattern=r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?$",
+        description="Metric that proves that a device is there; default: the exporter's",
+    )
+    metric_fallbacks: list[str] | None = Field(
+        default=None, description="Metrics asked only for devices that the first one misses; default: the exporter's"
     )
     matchers: str = Field(default="", description='prometheus: further label matchers, like job="dcgm"')
     tenant_label: str = Field(
@@ -69,7 +79,9 @@ class SourceSettings(_Section):
     )
     lag_seconds: int = Field(default=60, ge=0, le=86400, description="How late the last sample of a window may arrive")
     timeout_seconds: int = Field(default=120, ge=1, le=3600, description="How long an answer may take")
-    concurrency: int = Field(default=16, ge=1, le=256, description="dcgm: pages asked for at once")
+    concurrency: int = Field(default=32, ge=1, le=256, description="dcgm: pages asked for at once")
+    shard_instances: int = Field(default=100, ge=1, le=10_000, description="prometheus: exporters in one question")
+    shard_concurrency: int = Field(default=2, ge=1, le=64, description="prometheus: questions asked at once")
     since: str = Field(default="", description="First time to read (RFC 3339); default: the hour of the first start")
     evidence: Literal["operator", "tenant"] = Field(
         default="tenant", description="Who controls the exporter; only operator evidence excludes leased time by itself"
@@ -77,9 +89,18 @@ class SourceSettings(_Section):
     exclusion_minimum_seconds: int = Field(
         default=900, ge=60, le=864000, description="A leased device must be missing so long to be excluded"
     )
-    headers: dict[str, SecretStr] = Field(
-        default_factory=dict, description="prometheus: extra HTTP headers, like X-Scope-OrgID"
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="prometheus: extra HTTP headers")
+    org_id: str = Field(default="", max_length=150, description="prometheus: the X-Scope-OrgID header, for Mimir")
+    username: str = Field(default="", max_length=200, description="prometheus: user of HTTP basic authentication")
+    password: SecretStr = Field(default=SecretStr(""), description="prometheus: its password")
+    bearer_token: SecretStr = Field(
+        default=SecretStr(""), description="prometheus: token sent as Authorization: Bearer"
     )
+    ca_file: str = Field(
+        default="", description="prometheus: file of the authority that signed the server's certificate"
+    )
+    client_cert_file: str = Field(default="", description="prometheus: file of the client certificate")
+    client_key_file: str = Field(default="", description="prometheus: file of its key, unless it is in the same file")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -89,6 +110,29 @@ class SourceSettings(_Section):
             raise ValueError("a dcgm source needs targets")
         if self.gap_seconds < self.scrape_interval_seconds:
             raise ValueError("max_gap_seconds is shorter than scrape_interval_seconds")
+        _as_value_error(lambda: exporter_named(self.exporter).name)
+        for name in self.metric_fallbacks or []:
+            if not _METRIC.fullmatch(name):
+                raise ValueError(f"metric_fallbacks: {name!r} is no metric name")
+        return self
+
+    @model_validator(mode="after")
+    def _authenticated(self) -> Self:
+        if "@" in self.url.partition("//")[2].partition("/")[0]:
+            raise ValueError("url holds credentials; give username and password instead")
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password go together")
+        if self.username and self.bearer_token.get_secret_value():
+            raise ValueError("give username and password or bearer_token, not both")
+        if self.client_key_file and not self.client_cert_file:
+            raise ValueError("client_key_file needs client_cert_file")
+        for name, value in [
+            *self.headers.items(),
+            ("bearer_token", self.bearer_token),
+            ("org_id", SecretStr(self.org_id)),
+        ]:
+            if not _HEADER.fullmatch(value.get_secret_value()):
+                raise ValueError(f"{name} holds what cannot be sent in a header")
         return self
 
     @property

@@ -8,9 +8,10 @@ import pytest
 
 from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
+from billing.metering.exporters import LabelRules, exporter_named
 from billing.metering.reading import Run
-from billing.metering.sources.dcgm import DcgmSettings, DcgmSource, parse_labels
-from billing.metering.sources.labels import LabelRules
+from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.sources.pages import parse_labels
 from billing.metering.store.scrapes import ScrapeLog
 from tests.factories import second
 from tests.parts import http_server
@@ -172,7 +173,7 @@ def test_mig_instances_carry_their_parent(database: Database, exporter: tuple[Ex
     ],
 )  # fmt: skip
 def test_labels_of_all_eras(text: str, uuid: str, host: str, holder: str) -> None:
-    sample = LabelRules("namespace").sample(parse_labels(text), "n9:9400")
+    sample = LabelRules(exporter_named("dcgm")).sample(parse_labels(text), "n9:9400")
     assert sample is not None
     assert (sample.key.uuid, sample.host, sample.label) == (uuid, host, holder)
 
@@ -181,10 +182,10 @@ def test_labels_of_all_eras(text: str, uuid: str, host: str, holder: str) -> Non
     "text", ["", 'UUID=""', 'UUID="GPU\\n1"', 'UUID="' + "x" * 300 + '"', 'UUID="GPU-1",namespace="\\n"']
 )
 def test_a_line_that_names_no_device_is_nobody(text: str) -> None:
-    assert LabelRules("namespace").sample(parse_labels(text), "n9:9400") is None
+    assert LabelRules(exporter_named("dcgm")).sample(parse_labels(text), "n9:9400") is None
 
 
 def test_the_scheduler_label_may_be_another_one() -> None:
     labels = {"UUID": "GPU-1", "hpc_job": "4711", "namespace": "x"}
-    sample = LabelRules("hpc_job").sample(labels, "n1:9400")
+    sample = LabelRules(exporter_named("dcgm"), "hpc_job").sample(labels, "n1:9400")
     assert sample is not None and sample.label == "4711"
