@@ -3,7 +3,7 @@ so that a command which needs no chain does not load the chain's libraries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
 
@@ -168,16 +168,15 @@ class App:
 
     @cached_property
     def restorer(self) -> Restorer:
-        return Restorer(self.database, self.clock, self.archive, self.wallet)
+        def read_again(session: Session, since: datetime) -> None:
+            chain_store.request_rewind(session, since - CLOCKS_APART)
+
+        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
 
     def restore(self, *, actor: str) -> Restored:
         """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
         because nobody watched those addresses meanwhile."""
-        found = self.restorer.restore(actor=actor)
-        if found.oldest is not None:
-            with self.database.transaction() as session:
-                chain_store.request_rewind(session, found.oldest - CLOCKS_APART)
-        return found
+        return self.restorer.restore(actor=actor)
 
     @cached_property
     def accepter(self) -> Accepter:
@@ -205,7 +204,8 @@ class App:
         return found
 
     def check_chain(self, chain_id: int) -> None:
-        """Verify a chain and its tokens against the settings, and accept it for the wallet.
+        """Verify a chain and its tokens against the settings, follow it, and accept it for the wallet: in this order, for
+        what is paid on a chain that nobody follows yet would never be seen.
 
         Raises Invalid for a chain or token that is not the configured one, Conflict when the wallet cannot be used there
         yet, Unavailable when no endpoint answers.
@@ -214,15 +214,16 @@ class App:
 
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self.tokens, self._fences.watcher)
+        return Reconciler(self.database, self.clock, self._fences.watcher)
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.database, self.clock, self.tokens)
+        return Resolver(self.database, self.clock)
 
     @cached_property
     def reporter(self) -> Reporter:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from billing.core.errors import Invalid, NotFound
 from billing.core.onchain import ZERO_ADDRESS, parse_address
+from billing.core.period import parse_time
 from billing.metering.exporters import exporter_named
 
 ENV_PREFIX: Final = "STABLEMETER_"
@@ -102,6 +103,18 @@ class SourceSettings(_Section):
     client_cert_file: str = Field(default="", description="prometheus: file of the client certificate")
     client_key_file: str = Field(default="", description="prometheus: file of its key, unless it is in the same file")
 
+    @field_validator("since")
+    @classmethod
+    def _time(cls, value: str) -> str:
+        if value:
+            _as_value_error(lambda: parse_time(value))
+        return value
+
+    @field_validator("url", "targets")
+    @classmethod
+    def _reachable(cls, value: str | list[str]) -> str | list[str]:
+        return _web(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.type == "prometheus" and not self.url:
@@ -171,6 +184,10 @@ class WalletSettings(_Section):
             raise ValueError("mode xpub needs wallet.xpub")
         if self.mode == "forwarder" and self.xpub:
             raise ValueError("wallet.xpub is set, but mode is forwarder")
+        if self.mode == "xpub":
+            from billing.wallets.hd import AccountKey  # loads elliptic curves, which nobody else needs
+
+            _as_value_error(lambda: AccountKey(self.xpub).fingerprint)
         return self
 
 
@@ -216,6 +233,11 @@ class ChainSettings(_Section):
     reorg_blocks_max: int = Field(default=512, ge=16, le=100_000, description="Deeper reorganisations stop the chain")
     tokens: list[TokenSettings] = Field(min_length=1, description="Tokens to listen to")
 
+    @field_validator("rpc_urls")
+    @classmethod
+    def _reachable(cls, value: list[str]) -> str | list[str]:
+        return _web(value)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.confirmations is None) == (self.finality is None):
@@ -232,6 +254,18 @@ class WebSettings(_Section):
         default="127.0.0.1:8480", pattern=r"^[^\s]+:\d{1,5}$", description="Address and port to listen on"
     )
     public_url: str = Field(default="", description="URL under which tenants reach the pages; default http://<listen>")
+
+    @field_validator("listen")
+    @classmethod
+    def _port(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > 65535:
+            raise ValueError("a port is at most 65535")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str | list[str]:
+        return _web(value)
 
 
 class LogSettings(_Section):
@@ -319,6 +353,28 @@ def load(path: Path | None = None) -> Settings:
         return Settings(**content)
     except ValidationError as error:
         raise Invalid(f"the settings are wrong: {'; '.join(_mistakes(error)[:5])}") from None
+    except SettingsError as error:  # its message names the field, not the value
+        field = re.search(r'field "(\w+)"', str(error))
+        variable = f"{ENV_PREFIX}{field[1].upper()}" if field else "an environment variable"
+        raise Invalid(f"{variable} cannot be read", remedy="lists and tables are given as JSON") from None
+
+
+class _Alone(Settings):
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def alone(values: dict[str, Any]) -> Settings:
+    """Settings from these values and nothing else: a demo must never meet the database of a real installation."""
+    return _Alone(**values)
 
 
 def _mistakes(error: ValidationError) -> list[str]:
@@ -351,6 +407,14 @@ def _strings(data: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _strings(value, (*path, str(index)))
     elif isinstance(data, SecretStr):
         yield path, data.get_secret_value()
+
+
+def _web(value: str | list[str]) -> str | list[str]:
+    """URLs as they are; the value is not repeated when it is none, because it may hold a key."""
+    for one in [value] if isinstance(value, str) else value:
+        if one and not re.match(r"https?://[^\s/]", one):
+            raise ValueError("is no http:// or https:// URL")
+    return value
 
 
 def _as_value_error(parse: Any) -> str:

@@ -75,12 +75,15 @@ def register(session: Session, source: str, sightings: Sequence[Sighting]) -> tu
             session.add(row)
             continue
         since = epoch_seconds(row.last_seen_at)
+        if last > epoch_seconds(row.in_service.end):
+            problems.append(f"{sighting.uuid} was retired at {row.in_service.end.isoformat()} and is seen again")
         if row.source != source and since >= first:
             problems.append(f"{sighting.uuid} is also seen by {row.source}, whose word counts")
             continue
         if last > since:
             row.last_seen_at, row.source = at_second(last), source
-            row.host, row.instance, row.model = sighting.host, sighting.instance, sighting.model
+            row.host, row.instance = sighting.host, sighting.instance
+            row.model = sighting.model if sighting.model != "unknown" else row.model
         if at_second(first) < row.in_service.start:
             grown.append((first, epoch_seconds(row.in_service.start)))
             row.in_service = Span(at_second(first), row.in_service.end)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
@@ -12,6 +13,8 @@ from billing.leasing import store
 from billing.leasing.lease import Lease
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
+
+REFERENCE_MAX: Final = 200
 
 
 class Leaser:
@@ -34,6 +37,10 @@ class Leaser:
         """
         if not hosts and not uuids:
             raise Invalid("a lease needs a host or a GPU")
+        if len(reference) > REFERENCE_MAX or not reference.isprintable():
+            raise Invalid(
+                f"a lease's reference is at most {REFERENCE_MAX} printable characters", remedy="mend --reference"
+            )
         now = self._clock.now()
         with self._database.transaction() as session:
             holder = tenants.by_slug(session, tenant)

@@ -113,11 +113,13 @@ def observe(
         return {whole.id: [segment for segment in seen if clip(segment[:2], served)]}
     observed: dict[int, list[Segment]] = {}
     taken: list[tuple[tuple[int, int], list[Seconds]]] = []
-    latest = {device.key: device for device in devices}
-    order = sorted(
-        (d for d in latest.values() if d.key in found), key=lambda d: (d.key.is_whole, found[d.key][0][0], d.id)
-    )
-    for device in order:
+    rows: dict[DeviceKey, list[Device]] = {}
+    for one in reversed(devices):  # ids of instances are reused: the newest device of a key comes first
+        if one.key in found:
+            rows.setdefault(one.key, []).append(one)
+    # Those that can only be in one place are placed first, then those that came first.
+    for key in sorted(rows, key=lambda key: (key.is_whole, len(rows[key]), found[key][0][0], rows[key][0].id)):
+        device = next((one for one in rows[key] if _is_free(one, found[key], taken)), rows[key][0])
         holes = [span for seat, spans in taken if overlaps(seat, device.seat) for span in spans]
         segments = cut([(s, e, seen) for s, e, seen in found[device.key] if clip((s, e), served)], holes)
         if segments:
@@ -130,6 +132,58 @@ def observe(
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed
+
+
+def _is_free(
+    device: Device, segments: Sequence[Segment], taken: Sequence[tuple[tuple[int, int], list[Seconds]]]
+) -> bool:
+    """Is nobody else on the device's slots while it was seen? Under another partition the same key had other slots."""
+    return not any(
+        overlaps(seat, device.seat)
+        and any(overlaps(span, (start, end)) for span in spans for start, end, _ in segments)
+        for seat, spans in taken
+    )
+
+
+def keep(
+    observed: dict[int, list[Segment]],
+    before: Mapping[int, Sequence[Segment]],
+    devices: Sequence[Device],
+    window: Seconds,
+) -> bool:
+    """Add to what is said about the devices of one GPU the presence that was known before and is not seen now. True when there
+    was some: a server that lost its samples must not undo what they proved.
+
+    A device that is seen now on the same slots says more than the one that was seen before.
+    """
+    served = clip(devices[0].in_service, window)
+    if served is None:
+        return False
+    seen = {
+        device.id: [(s, e) for s, e, one in observed.get(device.id, ()) if one.state is State.PRESENT]
+        for device in devices
+    }
+    kept: list[Seconds] = []
+    for device in devices:
+        taken = [span for other in devices if overlaps(other.seat, device.seat) for span in seen[other.id]]
+        known = [
+            (span[0], span[1], one)
+            for start, end, one in before.get(device.id, ())
+            if one.state is State.PRESENT and (span := clip((start, end), served))
+        ]
+        lost = cut(known, taken) if known else []
+        if lost:
+            kept += [(start, end) for start, end, _ in lost]
+            observed[device.id] = join(sorted([*observed.get(device.id, ()), *lost], key=lambda one: one[0]))
+    if kept:
+        whole = devices[0].id
+        said = observed.get(whole, [])
+        gone = cut([one for one in said if one[2].state is not State.PRESENT], kept)
+        there = [one for one in said if one[2].state is State.PRESENT]
+        observed[whole] = join(sorted([*there, *gone], key=lambda one: one[0]))
+        if not observed[whole]:
+            del observed[whole]
+    return bool(kept)
 
 
 def _fills(segments: Sequence[Segment], span: Seconds) -> bool:

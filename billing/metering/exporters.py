@@ -20,7 +20,8 @@ _PROFILE: Final = re.compile(r"(?:mig[-_ ]*)?([1-9]g\.[0-9]+gb(?:\+[a-z0-9.]+)?)
 
 
 class Holder(NamedTuple):
-    """Where a holder's name is, and the labels of the pod and container that it goes with (empty: none)."""
+    """Where a holder's name is, and the labels of its pod and container, where these may be the exporter's own (empty: the
+    label always speaks of a workload)."""
 
     label: str
     pod: str = ""
@@ -34,7 +35,8 @@ class Exporter:
     name: str
     presence: tuple[str, ...]
     uuid: tuple[str, ...]
-    own: re.Pattern[str]
+    own_pod: re.Pattern[str]
+    own_containers: frozenset[str]
     fallbacks: tuple[tuple[str, ...], ...] = ()
     gpu_i_id: tuple[str, ...] = ()
     profile: tuple[str, ...] = ()
@@ -49,7 +51,7 @@ class Exporter:
         """Where to look for who holds a device. A label without an entry may be `exported_` too."""
         known = (self.holders or {}).get(tenant_label)
         return known or (
-            Holder(f"exported_{tenant_label}", "exported_pod", "exported_container"),
+            Holder(f"exported_{tenant_label}"),
             Holder(tenant_label, "pod", "container"),
         )
 
@@ -79,7 +81,8 @@ def exporter_named(name: str) -> Exporter:
 
 def _exporter(name: str, table: Mapping[str, Any]) -> Exporter:
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    values["own"] = re.compile(table["own"])
+    values["own_pod"] = re.compile(table["own_pod"])
+    values["own_containers"] = frozenset(["", *table["own_containers"]])
     values["fallbacks"] = tuple(tuple(names) for names in table.get("fallbacks", ()))
     values["nowhere"] = frozenset(table.get("nowhere", ()))
     values["holders"] = {label: tuple(Holder(**one) for one in rows) for label, rows in table["holders"].items()}
@@ -124,12 +127,15 @@ class LabelRules:
         return (self._exporter.profiles or {}).get(match.group(1), match.group(1))
 
     def _holder(self, labels: Mapping[str, str]) -> str:
-        """With honor_labels the target's own labels fill the gaps, so an idle GPU seems to be held by the exporter."""
+        """With honor_labels the target's own labels fill the gaps, so an idle GPU seems to be held by the exporter.
+
+        Only then: an `exported_` label is always the exporter's word about a workload. Pod and container must both be the
+        exporter's, for a tenant may call its container what it likes.
+        """
+        table = self._exporter
         for where in self._holders:
             value = labels.get(where.label, "")
-            if not value:
-                continue
-            pod, container = labels.get(where.pod, ""), labels.get(where.container, "")
-            own = self._exporter.own
-            return "" if own.fullmatch(container) or (not container and own.fullmatch(pod)) else value
+            if value:
+                pod, container = labels.get(where.pod, ""), labels.get(where.container, "")
+                return "" if table.own_pod.fullmatch(pod) and container in table.own_containers else value
         return ""

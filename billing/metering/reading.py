@@ -4,10 +4,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import sub
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from billing.core.period import Seconds
+from billing.core.period import HOUR, Seconds
 from billing.fleet.gpu import DeviceKey
+
+REREADS: Final = (HOUR, 6 * HOUR, 24 * HOUR)
+"""A window is read again so long after its end: samples come late."""
 
 
 class Run(NamedTuple):

@@ -42,11 +42,15 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     reads: list[Read] = []
     observed: dict[int, list[Segment]] = {}
     changed: list[Seconds] = []
+    before = _before(session, terms, known)
     for reading, found in zip(batch.readings, batch.presence, strict=True):
         answering = coverage.answering(reading, batch.cadence)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
-            seen.update(coverage.observe(found, parts, answering, reading.window))
+            now_seen = coverage.observe(found, parts, answering, reading.window)
+            if reading.window in known and coverage.keep(now_seen, before, parts, reading.window):
+                reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
+            seen.update(now_seen)
         read = _summary(reading, seen, names, problems)
         reads.append(read)
         if known.get(read.window) != read.digest:
@@ -61,6 +65,14 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     readings.save(session, terms.id, reads, now)
     readings.note_failure(session, terms.id, "", now)
     return len(reads) - len(changed)
+
+
+def _before(session: Session, terms: SourceTerms, known: Mapping[Seconds, str]) -> Mapping[int, list[Segment]]:
+    """What earlier readings of windows saw, by device. First readings have none, and are nearly all."""
+    if not known:
+        return {}
+    span = (min(start for start, _ in known), max(end for _, end in known))
+    return {device: runs.segments(rows) for device, rows in runs.observations(session, terms.id, span).items()}
 
 
 def _register(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> tuple[list[Device], list[str]]:
@@ -122,7 +134,7 @@ def _summary(
             seconds[one.state] += end - start
             parts.append((name, start, end, one.state.value, one.labels))
     status, reason = "complete", "; ".join(sorted({*problems, *reading.problems})[:5])
-    if seen and not seconds[State.PRESENT]:
+    if not seconds[State.PRESENT]:
         status, reason = "empty", reason or "the source answered without a single device"
     elif seconds[State.BLIND] or seconds[State.MISSING]:
         status = "partial"

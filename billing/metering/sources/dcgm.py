@@ -96,11 +96,17 @@ class DcgmSource:
         rules = LabelRules(settings.exporter, settings.tenant_label)
         self._reader = PageReader(rules, settings.presence or settings.exporter.presence, fallbacks)
         timeout = settings.timeout_seconds
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS_MAX)),
-            limits=httpx.Limits(max_keepalive_connections=len(settings.targets), max_connections=None),
-            headers={"Accept-Encoding": "identity", "Accept": "text/plain;version=0.0.4"},
-        )
+        # One client a target: a pool looks through all of its connections at every request, which for 300 exporters
+        # takes fifty times as long as the requests do.
+        context = httpx.create_ssl_context()
+        self._clients = {
+            target: httpx.Client(
+                timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS_MAX)),
+                verify=context,
+                headers={"Accept-Encoding": "identity", "Accept": "text/plain;version=0.0.4"},
+            )
+            for target in settings.targets
+        }
         self._lock = Lock()
         """Held while runs change: a flush runs beside a scrape."""
         self._open: dict[tuple[str, DeviceKey], ScrapeRun] | None = None
@@ -109,7 +115,8 @@ class DcgmSource:
         """Targets that did not answer, and when they were asked last, in ms."""
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
 
     @property
     def name(self) -> str:
@@ -221,7 +228,7 @@ class DcgmSource:
     def _page(self, target: str) -> bytes | str:
         """The page, or why there is none."""
         try:
-            with self._client.stream("GET", target) as response:
+            with self._clients[target].stream("GET", target) as response:
                 if response.status_code != httpx.codes.OK:
                     return f"answered {response.status_code}"
                 encoding = response.headers.get("Content-Encoding", "identity")
@@ -244,7 +251,7 @@ class DcgmSource:
             if len(body) > PAGE_BYTES_MAX:
                 return f"page larger than {PAGE_BYTES_MAX} bytes"
             if time.monotonic_ns() > until:
-                return f"page slower than {seconds} s"
+                return "page did not end in time"
         return bytes(body)
 
     def _note(self, instance: str, body: bytes, at_ms: int) -> str:

@@ -23,6 +23,8 @@ MATCHER_CHARS_MAX: Final = 8_000
 """VictoriaMetrics refuses queries above 16 KiB."""
 INSTANCES_OF_A_DEVICE_MAX: Final = 16
 """A UUID that more exporters claim in one window is no identity."""
+JOBS_DAYS: Final = 31
+"""A job that lost its last device so long ago is not asked any more whether it answers."""
 UP_PER_SHARD: Final = 8
 """An exporter has one `up` for some eight devices, so shards of it are larger."""
 
@@ -75,6 +77,7 @@ class PrometheusSource:
         self._presence = settings.presence or settings.exporter.presence
         self._fallbacks = settings.exporter.fallbacks if settings.fallbacks is None else settings.fallbacks
         self._known: dict[tuple[str, ...], Sample | None] = {}
+        self._jobs_before: tuple[int, list[str]] = (-1, [])
         self._together: dict[str, str] = {}
         """Instances that were seen to share a device, each with one that stands for all of them: they share a shard."""
 
@@ -249,20 +252,29 @@ class PrometheusSource:
             return found
 
     def _add_answering(self, reading: Reading, reach: tuple[int, int]) -> None:
-        """When exporters were up: all of the jobs that had devices in the day before, also those that lost their last one."""
-        day = (reach[0] - DAY * 1000, reach[1])
-        jobs = self._api.label_values("job", self._selector(self._presence), day)
-        if not jobs:
-            return
-        of_jobs = _one_of("job", jobs)
-        instances = self._api.label_values("instance", f"up{{{of_jobs}}}", reach)
+        """When exporters were up: all of the jobs that had devices lately, also those that lost their last one. Before any
+        device was seen, every job may be theirs."""
+        jobs = self._jobs(reach)
+        of_jobs = [_one_of("job", jobs)] if jobs else []
+        instances = self._api.label_values("instance", f"up{{{','.join(of_jobs)}}}", reach)
         for group in self._groups(instances, self._settings.shard_instances * UP_PER_SHARD):
-            matchers = ",".join([of_jobs, *([_one_of("instance", group)] if group else [])])
+            matchers = ",".join([*of_jobs, *([_one_of("instance", group)] if group else [])])
             up: dict[str, set[int]] = {}
             for labels, times in self._api.matrix(f"up{{{matchers}}}", reach, "1"):
                 up.setdefault(labels.get("instance", ""), set()).update(times)
             for instance, at in up.items():
                 reading.answering[instance] = runs_of({"": sorted(at)}, self.cadence.max_gap_ms)
+
+    def _jobs(self, reach: tuple[int, int]) -> list[str]:
+        """The jobs that had devices in the month before. The answer must not depend on what this process happened to read
+        before, and days that are over need to be asked about once."""
+        today = reach[0] // (DAY * 1000) * DAY * 1000
+        selector = self._selector(self._presence)
+        known = self._jobs_before
+        if known[0] != today:
+            found = self._api.label_values("job", selector, (today - JOBS_DAYS * DAY * 1000, today))
+            known = self._jobs_before = (today, found)
+        return sorted({*known[1], *self._api.label_values("job", selector, (today, reach[1]))})
 
     def _selector(self, names: Sequence[str], instances: Sequence[str] = ()) -> str:
         matchers = [self._settings.matchers] if self._settings.matchers else []
