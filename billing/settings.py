@@ -7,9 +7,8 @@ A private key in any setting is refused, and its value is never shown.
 import os
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -17,21 +16,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from billing.core.errors import Invalid, NotFound
 from billing.core.onchain import ZERO_ADDRESS, parse_address
 from billing.core.period import parse_time
+from billing.core.privatekeys import refuse_private_in
 from billing.metering.exporters import exporter_named
 
 ENV_PREFIX: Final = "STABLEMETER_"
 CONFIG_VARIABLE: Final = "STABLEMETER_CONFIG"
 DEFAULT_CONFIG: Final = Path("stablemeter.toml")
 
-_SECRET_FIELDS: Final = ("headers", "url", "rpc_urls", "password", "bearer_token")
-_PRIVATE: Final = (
-    (re.compile(r"\s*[xtyzuv]prv[0-9A-Za-z]{20,}\s*"), "an extended private key"),
-    (re.compile(r"\s*0x[0-9a-fA-F]{64}\s*"), "what looks like a private key (0x and 64 hex digits)"),
-    (re.compile(r"\s*(?:[a-z]{3,8}\s+){11,23}[a-z]{3,8}\s*"), "what looks like a recovery phrase"),
-)
-_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_METRIC: Final = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 _HEADER: Final = re.compile(r"[\x20-\x7e]*")
-_BARE_HEX: Final = re.compile(r"\s*[0-9a-fA-F]{64}\s*")
 
 
 class _Section(BaseModel):
@@ -64,10 +57,10 @@ class SourceSettings(_Section):
     exporter: str = Field(default="dcgm", description="Table of metric and label names: dcgm or nvidia_gpu_exporter")
     metric: str = Field(
         default="",
-        pattern=r"^([a-zA-Z_:][a-zA-Z0-9_:]*)?$",
+        pattern=f"{_METRIC}|^$",
         description="Metric that proves that a device is there; default: the exporter's",
     )
-    metric_fallbacks: list[str] | None = Field(
+    metric_fallbacks: list[Annotated[str, Field(pattern=_METRIC)]] | None = Field(
         default=None, description="Metrics asked only for devices that the first one misses; default: the exporter's"
     )
     matchers: str = Field(default="", description='prometheus: further label matchers, like job="dcgm"')
@@ -124,9 +117,6 @@ class SourceSettings(_Section):
         if self.gap_seconds < self.scrape_interval_seconds:
             raise ValueError("max_gap_seconds is shorter than scrape_interval_seconds")
         _as_value_error(lambda: exporter_named(self.exporter).name)
-        for name in self.metric_fallbacks or []:
-            if not _METRIC.fullmatch(name):
-                raise ValueError(f"metric_fallbacks: {name!r} is no metric name")
         return self
 
     @model_validator(mode="after")
@@ -294,8 +284,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _no_private_keys(cls, data: Any) -> Any:
-        for path, value in _strings(data, ()):
-            refuse_private(".".join(path), value)
+        refuse_private_in(data)
         return data
 
     @model_validator(mode="after")
@@ -384,29 +373,6 @@ def _mistakes(error: ValidationError) -> list[str]:
         message = "unknown key" if one["type"] == "extra_forbidden" else message
         lines.append(f"{place}: {message}" if place else message)
     return lines
-
-
-def refuse_private(path: str, value: str) -> None:
-    """Raises ValueError, without the value, when a setting holds a private key."""
-    for pattern, what in _PRIVATE:
-        if pattern.fullmatch(value):
-            raise ValueError(f"{path} holds {what}; Stablemeter never needs one: remove it and treat it as exposed")
-    secret = any(part in _SECRET_FIELDS for part in path.split("."))
-    if not secret and _BARE_HEX.fullmatch(value):
-        raise ValueError(f"{path} holds 64 hex digits, as a private key has; remove it and treat it as exposed")
-
-
-def _strings(data: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    if isinstance(data, str):
-        yield path, data
-    elif isinstance(data, dict):
-        for name, value in data.items():
-            yield from _strings(value, (*path, str(name)))
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from _strings(value, (*path, str(index)))
-    elif isinstance(data, SecretStr):
-        yield path, data.get_secret_value()
 
 
 def _web(value: str | list[str]) -> str | list[str]:

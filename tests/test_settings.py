@@ -8,7 +8,8 @@ import pytest
 
 from billing.cli.example import markdown, toml
 from billing.core.errors import Invalid, NotFound
-from billing.settings import Settings, load, refuse_private
+from billing.core.privatekeys import refuse_private
+from billing.settings import Settings, load
 
 PROMETHEUS = "[[metering.sources]]\nname='a'\ntype='prometheus'\nurl='http://x'\n"
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,7 @@ def test_without_a_file_the_defaults_hold() -> None:
             "shorter than scrape_interval",
         ),
         (f"{PROMETHEUS}exporter='amd'", "there is no exporter table amd"),
-        (f"{PROMETHEUS}metric_fallbacks=['a b']", "metric_fallbacks: 'a b' is no metric name"),
+        (f"{PROMETHEUS}metric_fallbacks=['a b']", "metric_fallbacks.0: String should match"),
         (f"{PROMETHEUS}backend='influx'", "metering.sources.0.backend"),
         ("[[metering.sources]]\nname='a'\ntype='prometheus'\nurl='http://me:pw@x'", "url holds credentials"),
         (f"{PROMETHEUS}username='me'", "username and password go together"),
