@@ -38,7 +38,7 @@ from billing.fleet.gpu import DeviceKey, Sighting
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
-from billing.metering.sources.promapi import Access
+from billing.metering.sources.access import Access
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from billing.audit.auditor import Auditor
 from billing.chain import store as chain_store
@@ -25,14 +26,18 @@ from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
+from billing.leasing.importer import LeaseImporter
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.exporters import exporter_named
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
+from billing.metering.sources.csvfile import CsvSettings, CsvSource
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
-from billing.metering.sources.promapi import Access
+from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
+from billing.metering.sources.promapi import PrometheusApi
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
@@ -48,6 +53,8 @@ from billing.wallets.watchlist import WatchList
 
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
+
+AnySource = PrometheusSource | DcgmSource | SlurmSource | KubernetesSource | CsvSource
 
 Fence = Callable[[Session], None]
 
@@ -97,7 +104,11 @@ class App:
         return Leaser(self.database, self.clock)
 
     @cached_property
-    def sources(self) -> list[PrometheusSource | DcgmSource]:
+    def lease_importer(self) -> LeaseImporter:
+        return LeaseImporter(self.database, self.clock)
+
+    @cached_property
+    def sources(self) -> list[AnySource]:
         sources = [self._source(one) for one in self.settings.metering.sources]
         self._closing += [source.close for source in sources]
         return sources
@@ -238,7 +249,7 @@ class App:
         while self._closing:
             self._closing.pop()()
 
-    def _source(self, one: SourceSettings) -> PrometheusSource | DcgmSource:
+    def _source(self, one: SourceSettings) -> AnySource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
         table = exporter_named(one.exporter)
         presence = (one.metric,) if one.metric else table.presence
@@ -248,7 +259,7 @@ class App:
             return PrometheusSource(
                 PrometheusSettings(
                     name=one.name,
-                    access=_access(one),
+                    access=one.access,
                     exporter=table,
                     presence=presence,
                     fallbacks=fallbacks,
@@ -260,6 +271,15 @@ class App:
                     shard_concurrency=one.shard_concurrency,
                 )
             )
+        if one.type == "kubernetes":
+            return KubernetesSource(
+                KubernetesSettings(one.name, one.matchers, one.tenant_label, one.model, cadence, one.lag_seconds),
+                PrometheusApi(one.name, one.access),
+            )
+        if one.type == "slurm":
+            return _slurm(one)
+        if one.type == "csv":
+            return CsvSource(CsvSettings(one.name, tuple(one.files), one.model, one.lag_seconds))
         return DcgmSource(
             DcgmSettings(
                 name=one.name,
@@ -277,21 +297,19 @@ class App:
         )
 
 
-def _access(one: SourceSettings) -> Access:
-    headers = {name: value.get_secret_value() for name, value in one.headers.items()}
-    if one.org_id:
-        headers["X-Scope-OrgID"] = one.org_id
-    return Access(
-        url=one.url,
-        backend=one.backend,
-        username=one.username,
-        password=one.password.get_secret_value(),
-        bearer_token=one.bearer_token.get_secret_value(),
-        headers=headers,
-        ca_file=one.ca_file,
-        client_cert_file=one.client_cert_file,
-        client_key_file=one.client_key_file,
-        timeout_seconds=one.timeout_seconds,
+def _slurm(one: SourceSettings) -> SlurmSource:
+    return SlurmSource(
+        SlurmSettings(
+            name=one.name,
+            command=tuple(one.command) or ("sacct",),
+            files=tuple(one.files),
+            label="account" if one.tenant_label == "namespace" else one.tenant_label,
+            zone=ZoneInfo(one.timezone),
+            inventory=inventory(one.gpus_per_node),
+            model=one.model,
+            lag_seconds=one.lag_seconds,
+            timeout_seconds=one.timeout_seconds,
+        )
     )
 
 

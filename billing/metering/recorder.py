@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from billing.core.period import Seconds, clip, merge
 from billing.db.engine import Session
@@ -14,6 +15,8 @@ from billing.metering.deriver import SourceTerms, by_gpu, rederive
 from billing.metering.reading import Cadence, Reading, digest
 from billing.metering.store import readings, runs
 from billing.metering.store.readings import Read
+
+PROBLEMS_SHOWN: Final = 5
 
 Presence = Mapping[DeviceKey, list[Segment]]
 
@@ -127,14 +130,15 @@ def _summary(
     reading: Reading, seen: Mapping[int, Sequence[Segment]], names: Mapping[int, str], problems: Sequence[str]
 ) -> Read:
     seconds = dict.fromkeys(State, 0)
-    parts = []
+    parts: list[tuple[object, ...]] = []
     for device_id, segments in seen.items():
         name = names[device_id]
         for start, end, one in segments:
             seconds[one.state] += end - start
             parts.append((name, start, end, one.state.value, one.labels))
-    status, reason = "complete", "; ".join(sorted({*problems, *reading.problems})[:5])
-    if not seconds[State.PRESENT]:
+    parts += [("problem", line) for line in reading.problems]  # a problem that comes or goes is news
+    status, reason = "complete", _reason({*problems, *reading.problems})
+    if not seconds[State.PRESENT] and (seen or not reading.holders_only):
         status, reason = "empty", reason or "the source answered without a single device"
     elif seconds[State.BLIND] or seconds[State.MISSING]:
         status = "partial"
@@ -149,3 +153,10 @@ def _summary(
         seconds[State.MISSING],
         seconds[State.BLIND],
     )
+
+
+def _reason(problems: set[str]) -> str:
+    """The first problems, and how many more there are."""
+    shown = sorted(problems)[:PROBLEMS_SHOWN]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

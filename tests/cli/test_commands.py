@@ -25,7 +25,7 @@ LISTINGS = sorted(path for path, command in COMMANDS.items() if any("--json" in 
 
 
 def sources() -> Iterator[str]:
-    for folder in ("cli", "demo", "daemon"):
+    for folder in ("cli", "demo", "daemon", "metering"):
         for path in (Path(__file__).parents[1] / folder).glob("*.py"):
             yield path.read_text()
 

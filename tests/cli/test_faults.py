@@ -33,7 +33,7 @@ SETTINGS: list[tuple[Mapping[str, str], tuple[str, ...]]] = [
     ({'treasury_kind = "eoa"': 'treasury_kind = "safe"'}, ("wallet.treasury_kind", "'contract' or 'eoa'")),
     ({'treasury_kind = "eoa"': f'treasury_kind = "eoa"\nxpub = "{XPRV}"'}, ("wallet.xpub", "treat it as exposed")),
     ({'treasury_kind = "eoa"': 'mode = "xpub"\nxpub = "xpub123"'}, ("wallet.xpub", "xpub")),
-    ({'type = "prometheus"': 'type = "influx"'}, ("metering.sources.0.type", "'prometheus' or 'dcgm'")),
+    ({'type = "prometheus"': 'type = "influx"'}, ("metering.sources.0.type", "'prometheus', 'dcgm', 'slurm', 'kubernetes' or 'csv'")),
     ({"scrape_interval_seconds = 600": "scrape_interval_seconds = 0"}, ("scrape_interval_seconds",)),
     ({"since = ": 'since = "yesterday" # '}, ("metering.sources.0.since", "'yesterday' is not a time")),
     ({"start_block = 0": "start_block = -5"}, ("chains.0.start_block",)),

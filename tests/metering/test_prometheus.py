@@ -15,7 +15,8 @@ from billing.fleet.gpu import DeviceKey
 from billing.metering import coverage
 from billing.metering.reading import Cadence, Run
 from billing.metering.sources import promapi
-from billing.metering.sources.promapi import Access, PrometheusApi
+from billing.metering.sources.access import Access
+from billing.metering.sources.promapi import PrometheusApi
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from tests.factories import second
 from tests.metering.peers import Asked, Reply, certificate, matrix, peer, small, success

@@ -25,8 +25,8 @@ from billing.metering import deriver, recorder
 from billing.metering.collector import Collector
 from billing.metering.exporters import LabelRules, exporter_named
 from billing.metering.reading import Cadence
+from billing.metering.sources.access import Access
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
-from billing.metering.sources.promapi import Access
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.store import readings
 from billing.metering.store.scrapes import ScrapeLog

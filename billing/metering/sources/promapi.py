@@ -1,21 +1,19 @@
 """Speaks Prometheus's HTTP API, and that of Thanos, Mimir and VictoriaMetrics: who asks, how much, what may be an answer."""
 
-import base64
 import gc
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from operator import lt
-from typing import Any, Final, NamedTuple, TypeVar
+from threading import Lock
+from typing import Any, Final, TypeVar
 
 import httpx
 import orjson
 
-from billing.core.errors import Invalid, Unavailable, Untrusted
+from billing.core.errors import Unavailable, Untrusted
+from billing.metering.sources.access import Access
 
 T = TypeVar("T")
 
@@ -51,34 +49,10 @@ BACKENDS: Final[Mapping[str, Backend]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Where the server is and who asks. Secrets are in no repr and no message."""
-
-    url: str
-    backend: str = "prometheus"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    bearer_token: str = field(default="", repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    ca_file: str = ""
-    client_cert_file: str = ""
-    client_key_file: str = ""
-    timeout_seconds: int = 120
-
-    @property
-    def secrets(self) -> list[str]:
-        """What a message must not repeat, the longest first."""
-        basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode() if self.password else ""
-        found = {self.password, self.bearer_token, basic, *self.headers.values()}
-        return sorted((one for one in found if len(one) >= 4), key=len, reverse=True)
-
-
-class Series(NamedTuple):
-    """One series: its labels, and when it was sampled, in ms and in order."""
-
-    labels: dict[str, str]
-    times: list[int]
+Series = tuple[dict[str, str], list[int]]
+"""One series: its labels, and when it was sampled, in ms and in order."""
+Sampled = tuple[dict[str, str], list[tuple[int, str]]]
+"""One series with values, as they were written, by their times."""
 
 
 class TooMuch(Unavailable):
@@ -92,15 +66,11 @@ class PrometheusApi:
         """`pause` waits some seconds. Raises Invalid for a certificate file that cannot be used."""
         self._name, self._access, self._pause = name, access, pause
         self._backend = BACKENDS[access.backend]
-        headers = {"Accept-Encoding": "identity", **self._backend.headers, **access.headers}
-        if access.bearer_token:
-            headers["Authorization"] = f"Bearer {access.bearer_token}"
         self._client = httpx.Client(
             base_url=access.url.rstrip("/"),
             timeout=access.timeout_seconds,
-            headers=headers,
-            auth=(access.username, access.password) if access.username else None,
-            verify=_trust(name, access),
+            headers={"Accept-Encoding": "identity", **self._backend.headers, **access.sent},
+            verify=access.trust(name),
             follow_redirects=False,
         )
         # the server gives up before we do: its own words say that the question was too large
@@ -110,22 +80,31 @@ class PrometheusApi:
         self._client.close()
 
     def matrix(self, selector: str, reach: tuple[int, int], value: str | None = None) -> list[Series]:
-        """Every series with samples in `(reach[0], reach[1]]`; only the samples of this value, if one is given.
+        """Every series with samples in `(reach[0], reach[1]]`; only the samples of this value, if one is given."""
+        drop = self._backend.stale_markers and value is None
+        return self._halved(selector, reach, lambda samples, span: _times(samples, span, value, drop), [0])
 
-        A span that the server finds too large is asked for in halves.
-        """
-        return self._halved(selector, reach, value, [0])
+    def samples(self, selector: str, reach: tuple[int, int]) -> list[Sampled]:
+        """The same with values, for sources that need them."""
+        drop = self._backend.stale_markers
+        return self._halved(selector, reach, lambda samples, span: _values(samples, span, drop), [0])
 
-    def _halved(self, selector: str, reach: tuple[int, int], value: str | None, timeouts: list[int]) -> list[Series]:
+    def _halved(
+        self,
+        selector: str,
+        reach: tuple[int, int],
+        decode: Callable[[Any, tuple[int, int]], list[T]],
+        silent: list[int],
+    ) -> list[tuple[dict[str, str], list[T]]]:
+        """A span that the server finds too large is asked for in halves. `silent` counts questions without an answer."""
         seconds = -(-(reach[1] - reach[0]) // 1000)
         query = {"query": f"{selector}[{seconds}s]", "time": _moment(reach[1]), "timeout": self._timeout}
         try:
-            return self._decoded(
-                self._ask("POST", "/api/v1/query", query), lambda data: self._series(data, reach, value)
-            )
+            body = self._ask("POST", "/api/v1/query", query)
+            return self._decoded(body, lambda data: self._series(data, lambda samples: decode(samples, reach)))
         except TooMuch as error:
-            timeouts[0] += isinstance(error.__cause__, httpx.TimeoutException)
-            if timeouts[0] >= TIMEOUTS_MAX:
+            silent[0] += isinstance(error.__cause__, httpx.TimeoutException)
+            if silent[0] >= TIMEOUTS_MAX:
                 raise Unavailable(error.what) from error
             if reach[1] - reach[0] <= FLOOR_MS:
                 raise Unavailable(
@@ -133,7 +112,7 @@ class PrometheusApi:
                 ) from error
         middle = (reach[0] + reach[1]) // 2000 * 1000
         spans = ((reach[0], middle), (middle, reach[1]))
-        return _rejoined([one for span in spans for one in self._halved(selector, span, value, timeouts)])
+        return _rejoined([one for span in spans for one in self._halved(selector, span, decode, silent)])
 
     def label_values(self, label: str, selector: str, reach: tuple[int, int]) -> list[str]:
         """The values that a label has on series near a span, sorted. It may name some that have no sample there."""
@@ -151,7 +130,7 @@ class PrometheusApi:
 
     def _decoded(self, body: bytes, decode: Callable[[Any], T]) -> T:
         """Raises Untrusted for a body that is no complete success of the expected shape."""
-        with _uncollected():
+        with _UNCOLLECTED:
             try:
                 answer = orjson.loads(body)
             except orjson.JSONDecodeError as error:
@@ -159,7 +138,9 @@ class PrometheusApi:
             if not isinstance(answer, dict) or answer.get("status") != "success":
                 raise Untrusted(f"source {self._name} answered without success")
             if answer.get("warnings"):
-                raise Untrusted(f"source {self._name} answered with a warning: {self._clean(str(answer['warnings']))}")
+                raise Untrusted(
+                    f"source {self._name} answered with a warning: {self._access.clean(str(answer['warnings']))}"
+                )
             if answer.get("isPartial"):
                 raise Untrusted(f"source {self._name} answered with a part only; some of its stores are away")
             try:
@@ -167,12 +148,11 @@ class PrometheusApi:
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise Untrusted(f"source {self._name} answered with something that is no result") from error
 
-    def _series(self, data: Any, reach: tuple[int, int], value: str | None) -> list[Series]:
+    def _series(self, data: Any, decode: Callable[[Any], list[T]]) -> list[tuple[dict[str, str], list[T]]]:
         if data["resultType"] != "matrix":
             raise Untrusted(f"source {self._name} answered with a {data['resultType']} instead of a matrix")
-        drop = self._backend.stale_markers and value is None
-        found = [Series(one["metric"], _times(one["values"], reach, value, drop)) for one in data["result"]]
-        return [one for one in found if one.times]
+        found = ((one["metric"], decode(one["values"])) for one in data["result"])
+        return [one for one in found if one[1]]
 
     def _ask(self, method: str, path: str, data: Mapping[str, str | list[str]]) -> bytes:
         """The body of a 200. Waits as long as the server asks for, within reason."""
@@ -203,12 +183,12 @@ class PrometheusApi:
         except httpx.ReadTimeout as error:
             raise TooMuch(f"source {self._name} did not answer in {self._access.timeout_seconds} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = self._clean(str(error)) or type(error).__name__
+            reason = self._access.clean(str(error)) or type(error).__name__
             raise Unavailable(f"source {self._name} at {self._access.url} does not answer: {reason}") from error
 
     def _refusal(self, response: httpx.Response) -> Unavailable | Untrusted:
         status = response.status_code
-        what = f"source {self._name} answered {status}: {self._clean(response.text)}"
+        what = f"source {self._name} answered {status}: {self._access.clean(response.text)}"
         if response.is_redirect:
             host = response.headers.get("Location", "").partition("//")[2].partition("/")[0].rpartition("@")[2]
             return Untrusted(
@@ -221,29 +201,10 @@ class PrometheusApi:
             return TooMuch(what)
         return Unavailable(what)
 
-    def _clean(self, text: str) -> str:
-        """A server's words, on one line, without what it was told in confidence."""
-        for secret in self._access.secrets:
-            text = text.replace(secret, "***")
-        return " ".join(text.split())[:200]
-
 
 def quoted(text: str) -> str:
     """A string in a selector."""
     return orjson.dumps(text).decode()
-
-
-def _trust(name: str, access: Access) -> ssl.SSLContext | bool:
-    if not (access.ca_file or access.client_cert_file):
-        return True
-    try:
-        context = ssl.create_default_context(cafile=access.ca_file or None)
-        if access.client_cert_file:
-            context.load_cert_chain(access.client_cert_file, access.client_key_file or None)
-    except OSError as error:  # ssl's errors are among them
-        reason = error.strerror or error.args[-1]
-        raise Invalid(f"source {name}: its certificate files cannot be used: {reason}") from None
-    return context
 
 
 def _moment(at_ms: int) -> str:
@@ -270,17 +231,28 @@ def _wait(response: httpx.Response) -> int | None:
     return max(0, -(-left // timedelta(seconds=1)))
 
 
-@contextmanager
-def _uncollected() -> Iterator[None]:
+class _Uncollected:
     """An answer is a few hundred thousand little lists. None of them is garbage while it is decoded, and looking for it
-    again and again takes twice as long as decoding does."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    again and again takes twice as long as decoding does. Several threads may decode at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._was = Lock(), 0, False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._was = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._was:
+                gc.enable()
+
+
+_UNCOLLECTED: Final = _Uncollected()
 
 
 def _times(samples: list[Any], reach: tuple[int, int], value: str | None, drop_markers: bool) -> list[int]:
@@ -291,15 +263,21 @@ def _times(samples: list[Any], reach: tuple[int, int], value: str | None, drop_m
         times = [round(at * 1000) for at, found in samples if found is not None and found != "NaN"]
     else:
         times = [round(at * 1000) for at, _ in samples]
-    if not all(map(lt, times, times[1:])):
-        times = sorted(set(times))
+    times.sort()
     if times and (times[0] <= reach[0] or times[-1] > reach[1]):
         times = [at for at in times if reach[0] < at <= reach[1]]
     return times
 
 
-def _rejoined(parts: list[Series]) -> list[Series]:
-    joined: dict[tuple[tuple[str, str], ...], Series] = {}
-    for labels, times in parts:
-        joined.setdefault(tuple(sorted(labels.items())), Series(labels, [])).times.extend(times)
+def _values(samples: list[Any], reach: tuple[int, int], drop_markers: bool) -> list[tuple[int, str]]:
+    found = ((round(at * 1000), str(value)) for at, value in samples)
+    return sorted(
+        (at, value) for at, value in found if reach[0] < at <= reach[1] and not (drop_markers and value == "NaN")
+    )
+
+
+def _rejoined(parts: list[tuple[dict[str, str], list[T]]]) -> list[tuple[dict[str, str], list[T]]]:
+    joined: dict[tuple[tuple[str, str], ...], tuple[dict[str, str], list[T]]] = {}
+    for labels, found in parts:
+        joined.setdefault(tuple(sorted(labels.items())), (labels, []))[1].extend(found)
     return list(joined.values())

@@ -16,7 +16,8 @@ from billing.core.period import DAY, Seconds
 from billing.fleet.gpu import DeviceKey
 from billing.metering.exporters import Exporter, LabelRules, Sample, exporter_named
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run, runs_of
-from billing.metering.sources.promapi import Access, PrometheusApi, Series, quoted
+from billing.metering.sources.access import Access
+from billing.metering.sources.promapi import PrometheusApi, Series, quoted
 
 SERIES_REMEMBERED_MAX: Final = 200_000
 MATCHER_CHARS_MAX: Final = 8_000

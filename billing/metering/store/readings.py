@@ -204,13 +204,13 @@ def status(session: Session, now: datetime) -> list[dict[str, Any]]:
 
 
 def gaps(session: Session, since: datetime, limit: int) -> list[dict[str, Any]]:
-    """The windows that were not seen completely, newest first, with the reason."""
+    """The windows that were not seen completely or hold something that was not understood, newest first, with the reason."""
     rows = session.execute(
         text(
             "SELECT s.name AS source, lower(r.during) AS start, upper(r.during) AS end, r.status, r.reason,"
             " r.missing_seconds, r.blind_seconds FROM reading r JOIN source s ON s.id = r.source_id"
-            " WHERE r.superseded_at IS NULL AND r.status <> 'complete' AND upper(r.during) > :since"
-            " ORDER BY r.during DESC LIMIT :limit"
+            " WHERE r.superseded_at IS NULL AND (r.status <> 'complete' OR r.reason <> '')"
+            " AND upper(r.during) > :since ORDER BY r.during DESC LIMIT :limit"
         ),
         {"since": since, "limit": limit},
     )

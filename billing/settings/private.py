@@ -1,7 +1,10 @@
-"""What a private key looks like. Stablemeter never needs one, so no setting may hold one."""
+"""Private keys in settings: refused, and never shown."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
+
+from pydantic import SecretStr
 
 _SECRET_FIELDS: Final = ("headers", "url", "rpc_urls", "password", "bearer_token")
 _PRIVATE: Final = (
@@ -22,15 +25,15 @@ def refuse_private(path: str, value: str) -> None:
         raise ValueError(f"{path} holds 64 hex digits, as a private key has; remove it and treat it as exposed")
 
 
-def refuse_private_in(data: Any, path: tuple[str, ...] = ()) -> None:
-    """The same for every text in tables, lists and secrets (what has a `get_secret_value`)."""
+def strings(data: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text in a tree of settings, and where it is."""
     if isinstance(data, str):
-        refuse_private(".".join(path), data)
+        yield path, data
     elif isinstance(data, dict):
         for name, value in data.items():
-            refuse_private_in(value, (*path, str(name)))
+            yield from strings(value, (*path, str(name)))
     elif isinstance(data, list):
         for index, value in enumerate(data):
-            refuse_private_in(value, (*path, str(index)))
-    elif hasattr(data, "get_secret_value"):
-        refuse_private_in(data.get_secret_value(), path)
+            yield from strings(value, (*path, str(index)))
+    elif isinstance(data, SecretStr):
+        yield path, data.get_secret_value()
