@@ -287,6 +287,7 @@ class App:
                 exporter=table,
                 presence=presence,
                 fallbacks=fallbacks,
+                access=one.access,
                 tenant_label=one.tenant_label,
                 cadence=cadence,
                 lag_seconds=max(one.lag_seconds, 75),  # the scraper writes once a minute

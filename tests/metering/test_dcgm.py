@@ -142,7 +142,7 @@ def test_one_dead_exporter_does_not_hide_the_others(database: Database) -> None:
 
 def test_a_page_that_is_huge_is_not_read_to_the_end(database: Database) -> None:
     with http_server(lambda path, _: (200, b"x" * (17 << 20))) as url:
-        assert "larger than" in source(database, url).scrape(T0).failed[url]
+        assert "more than" in source(database, url).scrape(T0).failed[url]
 
 
 def test_mig_instances_carry_their_parent(database: Database, exporter: tuple[Exporter, str]) -> None:

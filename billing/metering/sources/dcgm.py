@@ -2,22 +2,21 @@
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final, Protocol
-
-import httpx
+from urllib.parse import urlsplit
 
 from billing.core.period import Seconds
 from billing.fleet.gpu import DeviceKey
 from billing.metering.exporters import Exporter, LabelRules, Sample, exporter_named
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
+from billing.metering.sources.access import Access
 from billing.metering.sources.pages import PageReader
+from billing.metering.sources.wire import Wire, WireError
 
 PAGE_BYTES_MAX: Final = 16 << 20
-CONNECT_SECONDS_MAX: Final = 3
-"""A dead host must not hold up the living ones for long."""
 RUN_MS_MAX: Final = 3_600_000
 """A stored run is at most this long; the next one continues it. So runs near a window are found by their start."""
 
@@ -25,6 +24,8 @@ ANSWERED: Final = DeviceKey("")
 FAILED: Final = DeviceKey("", "", "failed")
 """Runs of these keys say that the exporter answered, and that it did not; the label of the latter is the reason."""
 LATE: Final = "not asked in time: too many exporters do not answer"
+STUCK: Final = "still being asked: its name cannot be resolved, perhaps"
+OK: Final = 200
 _ANSWER: Final = Sample(ANSWERED, "", "", "")
 _FAILURE: Final = Sample(FAILED, "", "", "")
 
@@ -39,6 +40,7 @@ class DcgmSettings:
     exporter: Exporter = field(default_factory=lambda: exporter_named("dcgm"))
     presence: tuple[str, ...] = ()
     fallbacks: tuple[tuple[str, ...], ...] | None = None
+    access: Access = field(default_factory=Access)
     tenant_label: str = "namespace"
     cadence: Cadence = field(default_factory=lambda: Cadence(15_000, 37_500))
     lag_seconds: int = 90
@@ -95,19 +97,17 @@ class DcgmSource:
         fallbacks = settings.exporter.fallbacks if settings.fallbacks is None else settings.fallbacks
         rules = LabelRules(settings.exporter, settings.tenant_label)
         self._reader = PageReader(rules, settings.presence or settings.exporter.presence, fallbacks)
-        timeout = settings.timeout_seconds
-        # One client a target: a pool looks through all of its connections at every request, which for 300 exporters
-        # takes fifty times as long as the requests do.
-        context = httpx.create_ssl_context()
-        self._clients = {
-            target: httpx.Client(
-                timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS_MAX)),
-                verify=context,
-                headers={"Accept-Encoding": "identity", "Accept": "text/plain;version=0.0.4"},
-            )
-            for target in settings.targets
-        }
-        self._lock = Lock()
+        # One wire a target: a pool looks through all of its connections at every request, which for 300 exporters takes
+        # fifty times as long as the requests do.
+        context = settings.access.trust(settings.name)
+        self._wires = {target: Wire(context) for target in settings.targets}
+        self._headers = {"Accept-Encoding": "identity", "Accept": "text/plain;version=0.0.4", **settings.access.sent}
+        workers = max(1, min(settings.concurrency, len(settings.targets)))
+        self._pool, self._sick_pool = ThreadPoolExecutor(workers), ThreadPoolExecutor(workers)
+        """Targets that failed the last time have workers of their own, so that a dead rack does not hold up the rest."""
+        self._asking: dict[str, Future[tuple[int, bytes | str]]] = {}
+        """Questions of this round, and those of the last one that did not end."""
+        self._flushing, self._lock = Lock(), Lock()
         """Held while runs change: a flush runs beside a scrape."""
         self._open: dict[tuple[str, DeviceKey], ScrapeRun] | None = None
         self._closed: list[ScrapeRun] = []
@@ -115,8 +115,10 @@ class DcgmSource:
         """Targets that did not answer, and when they were asked last, in ms."""
 
     def close(self) -> None:
-        for client in self._clients.values():
-            client.close()
+        for pool in (self._pool, self._sick_pool):
+            pool.shutdown(cancel_futures=True)
+        for wire in self._wires.values():
+            wire.close()
 
     @property
     def name(self) -> str:
@@ -131,10 +133,8 @@ class DcgmSource:
         return self._settings.lag_seconds
 
     def scrape(self, now_ms: int, spread_ms: int = 0) -> Scrape:
-        """Ask every target once, spread evenly over `spread_ms`, a bounded number at a time. A target that fails is a gap
-        with a reason, not an error.
-
-        Targets that failed the last time have workers of their own, so that a dead rack does not hold up the rest.
+        """Ask every target once, spread evenly over `spread_ms` and each in its place, a bounded number at a time. A target
+        that fails is a gap with a reason, not an error.
         """
         if self._open is None:
             recent = self._log.recent(self.name, now_ms - self.cadence.max_gap_ms)
@@ -167,13 +167,26 @@ class DcgmSource:
         return result
 
     def flush(self) -> int:
-        """Write what changed since the last flush. Called about once a minute: a crash loses no more than that."""
-        with self._lock:
-            changed = [run for run in (*self._closed, *(self._open or {}).values()) if run.changed]
-            self._log.save(self.name, changed)
-            for run in changed:
-                run.changed = False
-            self._closed.clear()
+        """Write what changed since the last flush. Called about once a minute: a crash loses no more than that. Scraping goes
+        on meanwhile."""
+        with self._flushing:
+            with self._lock:
+                done, self._closed = self._closed, []
+                changed = [run for run in (*done, *(self._open or {}).values()) if run.changed]
+                written = [replace(run) for run in changed]
+                for run in changed:
+                    run.changed = False
+            try:
+                self._log.save(self.name, written)
+            except BaseException:
+                with self._lock:
+                    self._closed = done + self._closed
+                    for run in changed:
+                        run.changed = True
+                raise
+            with self._lock:
+                for run, copy in zip(changed, written, strict=True):
+                    run.id = copy.id
         return len(changed)
 
     def read(self, window: Seconds) -> Reading:
@@ -201,58 +214,52 @@ class DcgmSource:
 
     def _round(self, now_ms: int, spread_ms: int) -> list[tuple[str, int, bytes | str]]:
         """(target, when it was asked, its page or why there is none) of every target."""
-        begun = time.monotonic_ns()
-        over_ms = self.cadence.interval_ms * 3 // 4 if spread_ms else None
+        begun, seconds = time.monotonic_ns(), self._settings.timeout_seconds
+        over_ms = max(spread_ms, self.cadence.interval_ms - seconds * 1000) if spread_ms else None
 
         def elapsed_ms() -> int:
             return (time.monotonic_ns() - begun) // 1_000_000 if spread_ms else 0
 
-        def ask(target: str) -> tuple[str, int, bytes | str]:
+        def ask(target: str) -> tuple[int, bytes | str]:
             at_ms = elapsed_ms()
-            if over_ms is not None and at_ms > over_ms:
-                return target, now_ms + at_ms, LATE
-            return target, now_ms + at_ms, self._page(target)
+            late = over_ms is not None and at_ms > over_ms
+            return now_ms + at_ms, LATE if late else self._page(target)
 
-        good = [target for target in self._settings.targets if target not in self._ailing]
-        ailing = sorted(self._ailing, key=lambda target: self._ailing[target])
-        workers = self._settings.concurrency
-        with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(max(1, min(workers, len(ailing)))) as sick_pool:
-            asked = [sick_pool.submit(ask, target) for target in ailing]
-            for number, target in enumerate(good):
-                early_ms = spread_ms * number // len(good) - elapsed_ms()
-                if early_ms > 0:
-                    time.sleep(early_ms / 1000)
-                asked.append(pool.submit(ask, target))
-            return [future.result() for future in asked]
+        before, self._asking = {target: one for target, one in self._asking.items() if not one.done()}, {}
+        free = [target for target in self._settings.targets if target not in before]
+        for target in sorted(self._ailing, key=lambda target: self._ailing[target]):
+            if target not in before:
+                self._asking[target] = self._sick_pool.submit(ask, target)
+        for number, target in enumerate(free):
+            early_ms = spread_ms * number // len(free) - elapsed_ms()
+            if early_ms > 0:
+                time.sleep(early_ms / 1000)
+            if target not in self._asking:
+                self._asking[target] = self._pool.submit(ask, target)
+        if over_ms is not None:
+            wait(self._asking.values(), timeout=max(0, over_ms - elapsed_ms()) / 1000 + seconds + 1)
+        answers: list[tuple[str, int, bytes | str]] = [(target, now_ms + elapsed_ms(), STUCK) for target in before]
+        for target, one in self._asking.items():
+            ended = over_ms is None or one.done()
+            answers.append((target, *(one.result() if ended else (now_ms + elapsed_ms(), STUCK))))
+        self._asking.update(before)
+        return answers
 
     def _page(self, target: str) -> bytes | str:
         """The page, or why there is none."""
-        try:
-            with self._clients[target].stream("GET", target) as response:
-                if response.status_code != httpx.codes.OK:
-                    return f"answered {response.status_code}"
-                encoding = response.headers.get("Content-Encoding", "identity")
-                if encoding != "identity":  # never unpacked: it was not asked for, and a small one may be huge
-                    return _one_line(f"encoding {encoding} that was not asked for")
-                body = self._body(response)
-                if "openmetrics" in response.headers.get("Content-Type", "") and isinstance(body, bytes):
-                    return body if body.rstrip().endswith(b"# EOF") else "page cut off"
-                return body
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return _one_line(str(error) or type(error).__name__)
-
-    def _body(self, response: httpx.Response) -> bytes | str:
-        """The bytes, or why they were not waited for."""
         seconds = self._settings.timeout_seconds
-        until = time.monotonic_ns() + seconds * 1_000_000_000
-        body = bytearray()
-        for chunk in response.iter_raw():
-            body += chunk
-            if len(body) > PAGE_BYTES_MAX:
-                return f"page larger than {PAGE_BYTES_MAX} bytes"
-            if time.monotonic_ns() > until:
-                return "page did not end in time"
-        return bytes(body)
+        try:
+            answer = self._wires[target].ask(target, self._headers, seconds=seconds, bytes_max=PAGE_BYTES_MAX)
+        except WireError as error:
+            return self._settings.access.clean(f"page {error}")
+        if answer.status != OK:
+            return f"answered {answer.status}"
+        encoding = answer.headers.get("content-encoding", "identity")
+        if encoding != "identity":  # never unpacked: it was not asked for, and a small one may be huge
+            return self._settings.access.clean(f"encoding {encoding} that was not asked for")
+        if "openmetrics" in answer.headers.get("content-type", "") and not answer.body.rstrip().endswith(b"# EOF"):
+            return "page cut off"
+        return answer.body
 
     def _note(self, instance: str, body: bytes, at_ms: int) -> str:
         """Note what a page proves. Returns what is wrong with it."""
@@ -290,9 +297,5 @@ class DcgmSource:
 
 def instance_of(target: str) -> str:
     """An exporter's name, from its page's URL: `http://node-1:9400/metrics` is `node-1:9400`."""
-    url = httpx.URL(target)
-    return url.netloc.decode() + url.path.removesuffix("/metrics").rstrip("/")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
+    url = urlsplit(target)
+    return url.netloc + url.path.removesuffix("/metrics").rstrip("/")

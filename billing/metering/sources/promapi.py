@@ -1,6 +1,7 @@
 """Speaks Prometheus's HTTP API, and that of Thanos, Mimir and VictoriaMetrics: who asks, how much, what may be an answer."""
 
 import gc
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +9,13 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
-import httpx
 import orjson
 
 from billing.core.errors import Unavailable, Untrusted
 from billing.metering.sources.access import Access
+from billing.metering.sources.wire import Answer, Silent, TooLarge, Wire, WireError
 
 T = TypeVar("T")
 
@@ -24,7 +26,15 @@ TIMEOUTS_MAX: Final = 3
 """A server that is silent for so many questions of one read is taken to be away, and its spans are not halved any more."""
 RETRIES: Final = 3
 RETRY_SECONDS_MAX: Final = 60
-_TOO_MUCH: Final = ("too many", "exceed", "limit", "timed out", "timeout", "too large", "too big", "too long")
+OK: Final = 200
+CONNECTIONS_MAX: Final = 80
+WORDS_BYTES_MAX: Final = 4_000
+_TOO_MUCH: Final = (
+    "too many", "exceed", "limit", "timed out", "timeout", "too large", "too big", "too long", "larger than", "more than",
+    "resourceexhausted", "resource exhausted", "enough memory", "too much memory",
+)  # fmt: skip
+"""Servers word their limits in many ways, and change them."""
+_OF_SERIES: Final = re.compile(r"series|query ?len|matchers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,10 @@ class TooMuch(Unavailable):
     """The server finds the question too large; a smaller one may be answered."""
 
 
+class TooMany(TooMuch):
+    """There are too many series; a shorter span would have as many."""
+
+
 class PrometheusApi:
     """One server. Safe to be asked by several threads."""
 
@@ -66,18 +80,14 @@ class PrometheusApi:
         """`pause` waits some seconds. Raises Invalid for a certificate file that cannot be used."""
         self._name, self._access, self._pause = name, access, pause
         self._backend = BACKENDS[access.backend]
-        self._client = httpx.Client(
-            base_url=access.url.rstrip("/"),
-            timeout=access.timeout_seconds,
-            headers={"Accept-Encoding": "identity", **self._backend.headers, **access.sent},
-            verify=access.trust(name),
-            follow_redirects=False,
-        )
+        self._url = access.url.rstrip("/")
+        self._headers = {"Accept-Encoding": "identity", **self._backend.headers, **access.sent}
+        self._wire = Wire(access.trust(name), CONNECTIONS_MAX)
         # the server gives up before we do: its own words say that the question was too large
         self._timeout = f"{max(1, access.timeout_seconds * 9 // 10)}s"
 
     def close(self) -> None:
-        self._client.close()
+        self._wire.close()
 
     def matrix(self, selector: str, reach: tuple[int, int], value: str | None = None) -> list[Series]:
         """Every series with samples in `(reach[0], reach[1]]`; only the samples of this value, if one is given."""
@@ -103,13 +113,14 @@ class PrometheusApi:
             body = self._ask("POST", "/api/v1/query", query)
             return self._decoded(body, lambda data: self._series(data, lambda samples: decode(samples, reach)))
         except TooMuch as error:
-            silent[0] += isinstance(error.__cause__, httpx.TimeoutException)
+            silent[0] += isinstance(error.__cause__, Silent)
             if silent[0] >= TIMEOUTS_MAX:
                 raise Unavailable(error.what) from error
+            if isinstance(error, TooMany):
+                raise
             if reach[1] - reach[0] <= FLOOR_MS:
-                raise Unavailable(
-                    f"{error.what}, even for {seconds} s", remedy="lower shard_instances or raise the server's limits"
-                ) from error
+                remedy = "lower shard_instances or raise the server's limits"
+                raise TooMany(f"{error.what}, even for {seconds} s", remedy=remedy) from error
         middle = (reach[0] + reach[1]) // 2000 * 1000
         spans = ((reach[0], middle), (middle, reach[1]))
         return _rejoined([one for span in spans for one in self._halved(selector, span, decode, silent)])
@@ -159,46 +170,47 @@ class PrometheusApi:
         data = {**data, **self._backend.parameters}
         for attempt in range(RETRIES + 1):
             response = self._send(method, path, data)
-            if response.status_code == httpx.codes.OK:
-                return response.content
+            if response.status == OK:
+                return response.body
             wait = _wait(response)
             if wait is None or wait > RETRY_SECONDS_MAX or attempt == RETRIES:
                 break
             self._pause(wait)
         raise self._refusal(response)
 
-    def _send(self, method: str, path: str, data: Mapping[str, str | list[str]]) -> httpx.Response:
-        given = {"data": data} if method == "POST" else {"params": data}
+    def _send(self, method: str, path: str, data: Mapping[str, str | list[str]]) -> Answer:
+        written = urlencode(data, doseq=True)
+        url, form = f"{self._url}{path}", None
+        if method == "POST":
+            form = written.encode()
+        elif written:
+            url = f"{url}?{written}"
+        seconds = self._access.timeout_seconds
         try:
-            with self._client.stream(method, path, **given) as response:  # type: ignore[arg-type]
-                encoding = response.headers.get("Content-Encoding", "identity")
-                if encoding != "identity":  # never unpacked: it was not asked for, and a small one may be huge
-                    raise Untrusted(f"source {self._name} answered with encoding {encoding[:20]!r}, not asked for")
-                body = bytearray()
-                for chunk in response.iter_raw():
-                    body += chunk
-                    if len(body) > BODY_BYTES_MAX:
-                        raise TooMuch(f"source {self._name} answers with more than {BODY_BYTES_MAX} bytes")
-                return httpx.Response(response.status_code, headers=response.headers, content=bytes(body))
-        except httpx.ReadTimeout as error:
-            raise TooMuch(f"source {self._name} did not answer in {self._access.timeout_seconds} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            reason = self._access.clean(str(error)) or type(error).__name__
+            answer = self._wire.ask(url, self._headers, seconds=seconds, bytes_max=BODY_BYTES_MAX, form=form)
+        except (Silent, TooLarge) as error:
+            raise TooMuch(f"source {self._name} {error}") from error
+        except WireError as error:
+            reason = self._access.clean(str(error))
             raise Unavailable(f"source {self._name} at {self._access.url} does not answer: {reason}") from error
+        encoding = answer.headers.get("content-encoding", "identity")
+        if encoding != "identity":  # never unpacked: it was not asked for, and a small one may be huge
+            raise Untrusted(f"source {self._name} answered with encoding {encoding[:20]!r}, not asked for")
+        return answer
 
-    def _refusal(self, response: httpx.Response) -> Unavailable | Untrusted:
-        status = response.status_code
-        what = f"source {self._name} answered {status}: {self._access.clean(response.text)}"
-        if response.is_redirect:
-            host = response.headers.get("Location", "").partition("//")[2].partition("/")[0].rpartition("@")[2]
+    def _refusal(self, answer: Answer) -> Unavailable | Untrusted:
+        status, said = answer.status, answer.body[:WORDS_BYTES_MAX].decode(errors="replace")
+        what, words = f"source {self._name} answered {status}: {self._access.clean(said)}", said.lower()
+        if 300 <= status < 400:
+            host = answer.headers.get("location", "").partition("//")[2].partition("/")[0].rpartition("@")[2]
             return Untrusted(
                 f"source {self._name} redirects to {host or 'another page'}", remedy="set url to where it is"
             )
         if status in (401, 403):
-            org = self._access.backend == "mimir" and "org" in response.text.lower()
+            org = self._access.backend == "mimir" and "org" in words
             return Unavailable(what, remedy="set org_id" if org else "check the source's credentials")
-        if status == 413 or (status in (400, 422, 500, 503, 504) and any(w in what.lower() for w in _TOO_MUCH)):
-            return TooMuch(what)
+        if status == 413 or (status in (400, 422, 500, 503, 504) and any(one in words for one in _TOO_MUCH)):
+            return (TooMany if _OF_SERIES.search(words) else TooMuch)(what)
         return Unavailable(what)
 
 
@@ -215,17 +227,17 @@ def _span(reach: tuple[int, int]) -> dict[str, str]:
     return {"start": _moment(reach[0]), "end": _moment(reach[1])}
 
 
-def _wait(response: httpx.Response) -> int | None:
+def _wait(response: Answer) -> int | None:
     """How many seconds a server asks to wait; None when it does not, or asks for what cannot be understood."""
-    if response.status_code not in (429, 503):
+    if response.status not in (429, 503):
         return None
-    wanted = response.headers.get("Retry-After", "").strip()
+    wanted = response.headers.get("retry-after", "").strip()
     if not wanted:
-        return 1 if response.status_code == httpx.codes.TOO_MANY_REQUESTS else None
+        return 1 if response.status == 429 else None
     if wanted.isascii() and wanted.isdigit():
         return min(int(wanted[:9]), 10**9)
     try:
-        left = parsedate_to_datetime(wanted) - parsedate_to_datetime(response.headers["Date"])
+        left = parsedate_to_datetime(wanted) - parsedate_to_datetime(response.headers["date"])
     except (ValueError, KeyError, TypeError):
         return None
     return max(0, -(-left // timedelta(seconds=1)))

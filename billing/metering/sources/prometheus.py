@@ -5,19 +5,21 @@ A large fleet is read in shards, groups of scraped instances, so that no answer 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
-from typing import Final
+from itertools import chain, pairwise
+from typing import Final, TypeVar
 
 from billing.core.period import DAY, Seconds
 from billing.fleet.gpu import DeviceKey
 from billing.metering.exporters import Exporter, LabelRules, Sample, exporter_named
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run, runs_of
 from billing.metering.sources.access import Access
-from billing.metering.sources.promapi import PrometheusApi, Series, quoted
+from billing.metering.sources.promapi import PrometheusApi, Series, TooMany, quoted
+
+T = TypeVar("T")
 
 SERIES_REMEMBERED_MAX: Final = 200_000
 MATCHER_CHARS_MAX: Final = 8_000
@@ -79,6 +81,7 @@ class PrometheusSource:
         self._fallbacks = settings.exporter.fallbacks if settings.fallbacks is None else settings.fallbacks
         self._known: dict[tuple[str, ...], Sample | None] = {}
         self._jobs_before: tuple[int, list[str]] = (-1, [])
+        self._size = settings.shard_instances
         self._together: dict[str, str] = {}
         """Instances that were seen to share a device, each with one that stands for all of them: they share a shard."""
 
@@ -107,12 +110,13 @@ class PrometheusSource:
         reach = (window[0] * 1000 - gap, window[1] * 1000 + gap)
         reading, nameless = Reading(window), dict[str, int]()
         selector = self._selector([name for names in (self._presence, *self._fallbacks) for name in names])
-        groups = self._groups(self._api.label_values("instance", selector, reach), self._settings.shard_instances)
+        instances = self._api.label_values("instance", selector, reach)
+        shards = partial(self._divided, partial(self._shard, reach), instances)
         with ThreadPoolExecutor(max_workers=self._settings.shard_concurrency) as pool:
             try:
-                shared = self._add(reading, nameless, pool.map(partial(self._shard, reach), groups))
+                shared = self._add(reading, nameless, chain.from_iterable(pool.map(shards, self._groups(instances))))
                 if shared:
-                    again = [part.devices for part in pool.map(partial(self._shard, reach), self._reunited(shared))]
+                    again = [part.devices for part in chain.from_iterable(pool.map(shards, self._reunited(shared)))]
                     for key in shared:
                         if found := next((devices[key] for devices in again if key in devices), None):
                             reading.devices[key] = _device_runs(found)
@@ -136,15 +140,16 @@ class PrometheusSource:
             reading.samples += part.samples
             nameless.update(part.nameless)
             for key, found in part.devices.items():
-                if key in seen:
-                    shared[key] = seen[key] | found.instances
-                seen[key] = seen.get(key, set()) | found.instances
+                before = seen.get(key)
+                if before is not None:
+                    found.instances |= before
+                    shared[key] = found.instances
+                seen[key] = found.instances
                 reading.devices[key] = _device_runs(found)
-        for key, instances in seen.items():
-            if len(instances) > INSTANCES_OF_A_DEVICE_MAX:
-                del reading.devices[key]
-                shared.pop(key, None)
-                reading.problems.add(f"{key} is seen by {len(instances)} exporters at once; such a UUID names no GPU")
+        for key in [key for key, instances in seen.items() if len(instances) > INSTANCES_OF_A_DEVICE_MAX]:
+            del reading.devices[key]
+            shared.pop(key, None)
+            reading.problems.add(f"{key} is seen by {len(seen[key])} exporters at once; such a UUID names no GPU")
         return shared
 
     def _reunited(self, shared: Mapping[DeviceKey, set[str]]) -> list[list[str]]:
@@ -155,16 +160,30 @@ class PrometheusSource:
                 self._together[self._root(other)] = self._root(ordered[0])
         wanted = {self._root(one) for instances in shared.values() for one in instances}
         members = {one for one in (*self._together, *wanted) if self._root(one) in wanted}
-        return self._cut(members, self._settings.shard_instances)
+        return self._cut(members, self._size)
 
     def _root(self, instance: str) -> str:
         while (above := self._together.get(instance, instance)) != instance:
             instance = above
         return instance
 
-    def _groups(self, instances: Sequence[str], size: int) -> list[list[str]]:
+    def _groups(self, instances: Sequence[str], times: int = 1) -> list[list[str]]:
         """The shards: lists of instances, where the empty list is everything. Series without an instance are a shard too."""
+        size = self._size * times
         return [[]] if len(instances) <= size else self._cut({*instances, ""}, size)
+
+    def _divided(self, ask: Callable[[list[str]], T], known: Sequence[str], group: list[str]) -> list[T]:
+        """Ask for a shard; one with too many series is asked for in halves, and shards are smaller from now on. Instances
+        that share a device are never parted."""
+        try:
+            return [ask(group)]
+        except TooMany:
+            wanted = group or [*known, ""]
+            halves = self._cut(wanted, -(-len(wanted) // 2))
+            if len(halves) < 2:
+                raise
+        self._size = max(1, min(self._size, len(wanted) // 2))
+        return [found for half in halves for found in self._divided(ask, known, half)]
 
     def _cut(self, instances: Iterable[str], size: int) -> list[list[str]]:
         groups: list[list[str]] = []
@@ -207,7 +226,7 @@ class PrometheusSource:
                 for key in missed:
                     if key in part.devices:
                         part.devices[key].times = {}
-                for group in self._cut(at, self._settings.shard_instances):
+                for group in self._cut(at, self._size):
                     both = [*self._presence, *names]
                     self._fold(part, self._api.matrix(self._selector(both, group), reach), set(missed))
                 self._close(part)
@@ -258,10 +277,14 @@ class PrometheusSource:
         jobs = self._jobs(reach)
         of_jobs = [_one_of("job", jobs)] if jobs else []
         instances = self._api.label_values("instance", f"up{{{','.join(of_jobs)}}}", reach)
-        for group in self._groups(instances, self._settings.shard_instances * UP_PER_SHARD):
+
+        def ask(group: list[str]) -> list[Series]:
             matchers = ",".join([*of_jobs, *([_one_of("instance", group)] if group else [])])
+            return self._api.matrix(f"up{{{matchers}}}", reach, "1")
+
+        for group in self._groups(instances, UP_PER_SHARD):
             up: dict[str, set[int]] = {}
-            for labels, times in self._api.matrix(f"up{{{matchers}}}", reach, "1"):
+            for labels, times in chain.from_iterable(self._divided(ask, instances, group)):
                 up.setdefault(labels.get("instance", ""), set()).update(times)
             for instance, at in up.items():
                 reading.answering[instance] = runs_of({"": sorted(at)}, self.cadence.max_gap_ms)
