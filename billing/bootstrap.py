@@ -251,7 +251,7 @@ class App:
 
     def _source(self, one: SourceSettings) -> AnySource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
-        table = exporter_named(one.exporter)
+        table = exporter_named(one.exporter, one.exporter_file)
         presence = (one.metric,) if one.metric else table.presence
         given = one.metric_fallbacks
         fallbacks = table.fallbacks if given is None else tuple((name,) for name in given)

@@ -60,6 +60,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "metering.sources.matchers": 'job="dcgm"',
     "metering.sources.max_gap_seconds": 150,
     "metering.sources.since": "2026-10-01T00:00:00Z",
+    "metering.sources.exporter_file": "/etc/stablemeter/exporters.toml",
     "metering.sources.metric": "DCGM_FI_DEV_GPU_TEMP",
     "metering.sources.metric_fallbacks": ["DCGM_FI_DEV_POWER_USAGE"],
     "metering.sources.headers": {"X-Site": "brisbane"},

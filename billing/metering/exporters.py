@@ -1,12 +1,12 @@
 """What exporters call things: names changed over the years and behind Prometheus, and all of them are accepted.
 
-The names are data, in `exporters.toml`: a further exporter is a table there, and no code.
+The names are data, in `exporters.toml`: a further exporter is a table there or in a file of the operator, and no code.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from billing.fleet.gpu import DeviceKey
 
 _TABLES: Final = Path(__file__).with_name("exporters.toml")
 _TEXT: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,252}")
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PROFILE: Final = re.compile(r"(?:mig[-_ ]*)?([1-9]g\.[0-9]+gb(?:\+[a-z0-9.]+)?)")
 
 
@@ -35,8 +36,6 @@ class Exporter:
     name: str
     presence: tuple[str, ...]
     uuid: tuple[str, ...]
-    own_pod: re.Pattern[str]
-    own_containers: frozenset[str]
     fallbacks: tuple[tuple[str, ...], ...] = ()
     gpu_i_id: tuple[str, ...] = ()
     profile: tuple[str, ...] = ()
@@ -44,12 +43,14 @@ class Exporter:
     host: tuple[str, ...] = ()
     nowhere: frozenset[str] = frozenset()
     uuid_prefix: str = ""
-    holders: Mapping[str, tuple[Holder, ...]] | None = None
-    profiles: Mapping[str, str] | None = None
+    own_pod: re.Pattern[str] = re.compile(r"(?!)")
+    own_containers: frozenset[str] = frozenset({""})
+    holders: Mapping[str, tuple[Holder, ...]] = field(default_factory=dict)
+    profiles: Mapping[str, str] = field(default_factory=dict)
 
     def holder(self, tenant_label: str) -> tuple[Holder, ...]:
         """Where to look for who holds a device. A label without an entry may be `exported_` too."""
-        known = (self.holders or {}).get(tenant_label)
+        known = self.holders.get(tenant_label)
         return known or (
             Holder(f"exported_{tenant_label}"),
             Holder(tenant_label, "pod", "container"),
@@ -67,26 +68,86 @@ class Sample(NamedTuple):
 
 @cache
 def exporters() -> Mapping[str, Exporter]:
-    """All tables, by name."""
-    return {name: _exporter(name, table) for name, table in tomllib.loads(_TABLES.read_text()).items()}
+    """All tables that come with the program, by name."""
+    return _read(_TABLES)
 
 
-def exporter_named(name: str) -> Exporter:
-    """Raises Invalid for an exporter without a table."""
-    found = exporters().get(name)
+def exporter_named(name: str, file: str = "") -> Exporter:
+    """The table of this name, from a file of one's own if it has one. Raises Invalid for an exporter without a table, and for
+    a file that holds something else than tables."""
+    known = {**exporters(), **(_read(Path(file)) if file else {})}
+    found = known.get(name)
     if found is None:
-        raise Invalid(f"there is no exporter table {name}", remedy=f"known are {', '.join(sorted(exporters()))}")
+        raise Invalid(f"there is no exporter table {name}", remedy=f"known are {', '.join(sorted(known))}")
     return found
 
 
-def _exporter(name: str, table: Mapping[str, Any]) -> Exporter:
-    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-    values["own_pod"] = re.compile(table["own_pod"])
-    values["own_containers"] = frozenset(["", *table["own_containers"]])
-    values["fallbacks"] = tuple(tuple(names) for names in table.get("fallbacks", ()))
-    values["nowhere"] = frozenset(table.get("nowhere", ()))
-    values["holders"] = {label: tuple(Holder(**one) for one in rows) for label, rows in table["holders"].items()}
-    return Exporter(name=name, **values)
+def _read(path: Path) -> Mapping[str, Exporter]:
+    try:
+        return {name: _exporter(name, table) for name, table in tomllib.loads(path.read_text()).items()}
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"{path} is no TOML: {error}") from None
+    except _WrongTable as error:
+        raise Invalid(
+            f"{path}: {error}", remedy="the comments of config/exporters.example.toml say what a table has"
+        ) from None
+
+
+class _WrongTable(Exception):
+    """What a table has that it must not, or lacks."""
+
+
+def _exporter(name: str, table: Any) -> Exporter:
+    if not isinstance(table, dict):
+        raise _WrongTable(f"{name} is no table")
+    values: dict[str, Any] = {"name": name}
+    for key, value in table.items():
+        shape = _SHAPES.get(key)
+        if shape is None:
+            raise _WrongTable(f"{name}.{key} is no key of a table")
+        try:
+            values[key] = shape(value)
+        except (TypeError, ValueError, re.error):
+            raise _WrongTable(f"{name}.{key} is not what belongs there") from None
+    for key in ("presence", "uuid"):
+        if not values.get(key):
+            raise _WrongTable(f"{name} lacks {key}")
+    return Exporter(**values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(_text, value))
+
+
+def _metrics(value: Any) -> tuple[str, ...]:
+    if not all(map(_METRIC.fullmatch, _texts(value))):
+        raise ValueError
+    return _texts(value)
+
+
+_SHAPES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "presence": _metrics,
+    "fallbacks": lambda value: tuple(map(_metrics, value)),
+    **dict.fromkeys(("uuid", "gpu_i_id", "profile", "model", "host"), _texts),
+    "nowhere": lambda value: frozenset(_texts(value)),
+    "uuid_prefix": _text,
+    "own_pod": lambda value: re.compile(_text(value)),
+    "own_containers": lambda value: frozenset(["", *_texts(value)]),
+    "holders": lambda value: {
+        label: tuple(Holder(**{k: _text(v) for k, v in one.items()}) for one in rows) for label, rows in value.items()
+    },
+    "profiles": lambda value: {_text(wrong): _text(right) for wrong, right in value.items()},
+}
 
 
 def first(labels: Mapping[str, str], names: Sequence[str]) -> str:
@@ -124,7 +185,7 @@ class LabelRules:
         match = _PROFILE.fullmatch(text.strip().lower())
         if match is None:
             return text
-        return (self._exporter.profiles or {}).get(match.group(1), match.group(1))
+        return self._exporter.profiles.get(match.group(1), match.group(1))
 
     def _holder(self, labels: Mapping[str, str]) -> str:
         """With honor_labels the target's own labels fill the gaps, so an idle GPU seems to be held by the exporter.

@@ -24,6 +24,7 @@ _ONLY_FOR: Final = {
     "targets": ("dcgm",),
     "concurrency": ("dcgm",),
     "exporter": ("prometheus", "dcgm"),
+    "exporter_file": ("prometheus", "dcgm"),
     "metric": ("prometheus", "dcgm"),
     "metric_fallbacks": ("prometheus", "dcgm"),
     "shard_instances": ("prometheus",),
@@ -69,7 +70,11 @@ class SourceSettings(Section):
     )
     exporter: str = Field(
         default="dcgm",
-        description="prometheus, dcgm: table of metric and label names: dcgm or nvidia_gpu_exporter",
+        description="prometheus, dcgm: table of metric and label names: dcgm, nvidia_gpu_exporter, or one of exporter_file",
+    )
+    exporter_file: str = Field(
+        default="",
+        description="prometheus, dcgm: file with tables of other exporters, like config/exporters.example.toml",
     )
     metric: str = Field(
         default="",
@@ -144,7 +149,8 @@ class SourceSettings(Section):
             self._check_slurm()
         if self.gap_seconds < self.scrape_interval_seconds:
             raise ValueError("max_gap_seconds is shorter than scrape_interval_seconds")
-        as_value_error(lambda: exporter_named(self.exporter).name)
+        if not self.exporter_file:  # a file is read when the source begins
+            as_value_error(lambda: exporter_named(self.exporter).name)
         return self
 
     @model_validator(mode="after")
