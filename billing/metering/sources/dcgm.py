@@ -15,6 +15,7 @@ from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
 from billing.metering.sources.access import Access
 from billing.metering.sources.pages import PageReader
 from billing.metering.sources.wire import Wire, WireError
+from billing.metering.unlabelled import distrust
 
 PAGE_BYTES_MAX: Final = 16 << 20
 RUN_MS_MAX: Final = 3_600_000
@@ -210,6 +211,7 @@ class DcgmSource:
         for why, instances in failures.items():
             more = f" and {len(instances) - 1} more" if len(instances) > 1 else ""
             reading.problems.add(f"{why}: {min(instances)}{more}")
+        distrust(reading, self.cadence)
         return reading
 
     def _round(self, now_ms: int, spread_ms: int) -> list[tuple[str, int, bytes | str]]:

@@ -18,6 +18,7 @@ from billing.metering.exporters import Exporter, LabelRules, Sample, exporter_na
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run, runs_of
 from billing.metering.sources.access import Access
 from billing.metering.sources.promapi import PrometheusApi, Series, TooMany, quoted
+from billing.metering.unlabelled import distrust
 
 T = TypeVar("T")
 
@@ -129,6 +130,7 @@ class PrometheusSource:
             reading.problems.add(
                 f"{count} series of {instance or 'no instance'} name no device: have its labels changed?"
             )
+        distrust(reading, self.cadence)
         return reading
 
     def _add(self, reading: Reading, nameless: dict[str, int], parts: Iterable[_Part]) -> dict[DeviceKey, set[str]]:
