@@ -5,7 +5,7 @@ a gap. `previous` is the device's previous sample under any label. Edges snap to
 neighbours, so that windows tile: what one window leaves out the next one takes in.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -35,6 +35,7 @@ class Seen:
 IDLE = Seen(State.PRESENT)
 GONE = Seen(State.MISSING, reason="the exporter answered without this device")
 UNSEEN = Seen(State.BLIND, reason="no answer from the exporter")
+SEATLESS = Seen(State.BLIND, reason="an instance of it was there that has no seat")
 
 Segment = tuple[int, int, Seen]
 
@@ -83,6 +84,14 @@ def presence(reading: Reading, cadence: Cadence) -> dict[DeviceKey, list[Segment
     return {key: segments for key, segments in found.items() if segments}
 
 
+def seatless(found: Mapping[DeviceKey, list[Segment]], known: Set[DeviceKey]) -> dict[str, list[Seconds]]:
+    """When instances were present that the inventory has no room for, by the UUID of their GPU."""
+    spans: dict[str, list[Seconds]] = {}
+    for key in found.keys() - known:
+        spans.setdefault(key.uuid, []).extend((start, end) for start, end, _ in found[key])
+    return {uuid: merge(parts) for uuid, parts in spans.items()}
+
+
 def sightings(reading: Reading, found: Mapping[DeviceKey, list[Segment]]) -> list[Sighting]:
     """What the inventory wants to know of a reading, one sighting a GPU."""
     by_uuid: dict[str, Sighting] = {}
@@ -98,12 +107,13 @@ def observe(
     devices: Sequence[Device],
     answering: Mapping[str, list[Seconds]],
     window: Seconds,
+    seatless: Sequence[Seconds] = (),
 ) -> dict[int, list[Segment]]:
     """What is said about every device of one GPU, by device id, over its in-service part of the window: nothing left out.
 
     While an instance is present the whole GPU is not; of two devices on the same slots the one that came first keeps
     them. Time in which no device was present is missing or blind, and is recorded on the whole device.
-    `devices` are those of one GPU, the whole one first.
+    `devices` are those of one GPU, the whole one first; `seatless` is when instances were there that are none of them.
     """
     whole = devices[0]
     served = clip(whole.in_service, window)
@@ -126,9 +136,12 @@ def observe(
             taken.append((device.seat, [(s, e) for s, e, _ in segments]))
             observed[device.id] = segments
     nobody = subtract([served], [span for _, spans in taken for span in spans])
+    strange = subtract(nobody, subtract(nobody, seatless)) if seatless else []
+    nobody = subtract(nobody, strange)
     gone = subtract(nobody, subtract([served], answering.get(whole.instance, [])))
     unseen = subtract(nobody, gone)
     rest: list[Segment] = [(s, e, GONE) for s, e in gone] + [(s, e, UNSEEN) for s, e in unseen]
+    rest += [(s, e, SEATLESS) for s, e in strange]
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed

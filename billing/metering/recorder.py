@@ -41,6 +41,7 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     devices, problems = _register(session, terms, batch, now)
     gpus = by_gpu(devices)
     names = {device.id: str(device.key) for device in devices}
+    keys = {device.key for device in devices}
     known = readings.digests(session, terms.id, [reading.window for reading in batch.readings])
     reads: list[Read] = []
     observed: dict[int, list[Segment]] = {}
@@ -48,9 +49,11 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     before = _before(session, terms, known)
     for reading, found in zip(batch.readings, batch.presence, strict=True):
         answering = coverage.answering(reading, batch.cadence)
+        seatless = coverage.seatless(found, keys)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
-            now_seen = coverage.observe(found, parts, answering, reading.window)
+            strange = seatless.get(parts[0].key.uuid, ())
+            now_seen = coverage.observe(found, parts, answering, reading.window, strange)
             if reading.window in known and coverage.keep(now_seen, before, parts, reading.window):
                 reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
             seen.update(now_seen)
