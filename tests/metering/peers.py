@@ -1,5 +1,6 @@
 """Servers that speak as a test tells them: with headers, over TLS, and noting what they were asked."""
 
+import socket
 import ssl
 import subprocess
 import threading
@@ -77,6 +78,32 @@ def peer(answer: Callable[[Asked], Reply], trust: ssl.SSLContext | None = None) 
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def dripping(start: bytes, piece: bytes) -> Iterator[str]:
+    """A server that begins an answer, and then sends a piece of it five times a second."""
+    server, stop = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(start)
+            while not stop.wait(0.2):
+                try:
+                    connection.sendall(piece)
+                except OSError:
+                    return
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        stop.set()
+        thread.join()
+        server.close()
 
 
 def success(data: object, **more: object) -> Reply:

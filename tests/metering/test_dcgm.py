@@ -1,11 +1,10 @@
 """The direct scraper: real HTTP pages, labels of all eras, pages that are cut, exporters that come and go."""
 
 import re
-import socket
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from billing.metering.sources.dcgm import DcgmSettings, DcgmSource, ScrapeRun
 from billing.metering.sources.pages import parse_labels
 from billing.metering.store.scrapes import ScrapeLog
 from tests.factories import second
-from tests.metering.peers import Reply, peer
+from tests.metering.peers import Reply, dripping, peer
 from tests.parts import http_server
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dcgm"
@@ -258,34 +257,8 @@ def test_a_file_of_tables_that_is_wrong_says_where(tmp_path: Path, content: str 
         exporter_named("b", str(path))
 
 
-@contextmanager
-def drip_server(start: bytes, piece: bytes) -> Iterator[str]:
-    """A server that begins an answer, and then sends a piece of it five times a second."""
-    server, stop = socket.create_server(("127.0.0.1", 0)), threading.Event()
-
-    def drip() -> None:
-        connection, _ = server.accept()
-        with connection:
-            connection.recv(4096)
-            connection.sendall(start)
-            while not stop.wait(0.2):
-                try:
-                    connection.sendall(piece)
-                except OSError:
-                    return
-
-    thread = threading.Thread(target=drip)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-    finally:
-        stop.set()
-        thread.join()
-        server.close()
-
-
 def test_a_header_that_drips_for_ever_holds_nobody_up(database: Database) -> None:
-    with drip_server(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as url:
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as url:
         _made.append(DcgmSource(DcgmSettings(name="d", targets=(url,), timeout_seconds=1), ScrapeLog(database)))
         assert _made[-1].scrape(T0).failed == {url: "page did not answer in 1 s"}
 

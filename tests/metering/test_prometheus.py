@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
+from billing.core.clock import ManualClock
 from billing.core.errors import Invalid, Unavailable, Untrusted
+from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
 from billing.metering import coverage
 from billing.metering.reading import Cadence, Run
@@ -18,8 +21,9 @@ from billing.metering.sources import promapi
 from billing.metering.sources.access import Access
 from billing.metering.sources.promapi import PrometheusApi
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
-from tests.factories import second
-from tests.metering.peers import Asked, Reply, certificate, matrix, peer, small, success
+from tests.factories import add_tenants, at, collector, second
+from tests.metering.peers import Asked, Reply, certificate, dripping, matrix, peer, small, success
+from tests.metering.test_collector import rows, usage
 from tests.parts import prometheus
 
 WINDOW = (second(1), second(2))
@@ -370,8 +374,8 @@ def fleet_text() -> str:
                 series.setdefault(f'{common},UUID="GPU-holes",namespace="team-h"', []).append(t)
             if number == 9:
                 power.append(f'DCGM_FI_DEV_POWER_USAGE{{{common},UUID="GPU-holes",namespace="team-h"}} 9 {t}')
-    for labels, at in series.items():
-        lines += [f"DCGM_FI_DEV_GPU_TEMP{{{labels}}} 30 {t}" for t in at]
+    for labels, seen in series.items():
+        lines += [f"DCGM_FI_DEV_GPU_TEMP{{{labels}}} 30 {t}" for t in seen]
     return "\n".join([*lines, *power, *up, "# EOF", ""])
 
 
@@ -419,3 +423,151 @@ def test_a_uuid_that_everybody_claims_is_nobody() -> None:
         reading = source(url).read(WINDOW)
     assert not reading.devices
     assert reading.problems == {"GPU-00000000 is seen by 17 exporters at once; such a UUID names no GPU"}
+
+
+# limits
+
+
+LIMITS = [
+    (422, "query processing would load too many samples into memory in query execution"),
+    (503, "query timed out in expression evaluation"),
+    (
+        500,
+        "expanding series: proxy Series(): rpc error: code = ResourceExhausted desc = exceeded bytes limit: limit 1 violated",
+    ),
+    (422, "the query exceeded the maximum number of chunks (limit: 2000000 chunks) (err-mimir-max-chunks-per-query)"),
+    (422, "the query time range exceeds the limit (query length: 2h0m0s, limit: 1h0m0s)"),
+    (422, "cannot select more than -search.maxSamplesPerQuery=1000 samples; possible solutions: increase it"),
+    (503, "not enough memory for processing 12 data points"),
+    (500, "rpc error: code = Unknown desc = grpc: received message larger than max (5242880 vs. 4194304)"),
+    (504, "upstream request timeout"),
+    (413, "<html>Request Entity Too Large</html>"),
+]
+LIMITS_OF_SERIES = [
+    (422, "the number of matching timeseries exceeds 20; either narrow down the search or increase -search.maxUniqueTimeseries"),
+    (422, "the query exceeded the maximum number of series (limit: 20 series) (err-mimir-max-series-per-query)"),
+    (500, "rpc error: code = ResourceExhausted desc = exceeded series limit: limit 20 violated (got 21)"),
+    (400, "too long query; got 17000 bytes; mustn't exceed `-search.maxQueryLen=16384` bytes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "words"), LIMITS)
+def test_every_server_has_its_words_for_a_span_that_is_too_long(fleet: str, status: int, words: str) -> None:
+    def limited(asked: Asked) -> Reply:
+        if asked.query and int(asked.query.rpartition("[")[2].rstrip("s]")) > 1500:
+            return Reply(status, orjson.dumps({"status": "error", "error": words}))
+        return relay(fleet, asked)
+
+    whole = source(fleet).read(WINDOW)
+    with peer(limited) as (url, _):
+        reading = source(url).read(WINDOW)
+    assert (reading.devices, reading.answering) == (whole.devices, whole.answering)
+
+
+@pytest.mark.parametrize(("status", "words"), LIMITS_OF_SERIES)
+def test_a_shard_with_too_many_series_is_parted_and_the_next_ones_are_smaller(
+    fleet: str, status: int, words: str
+) -> None:
+    refused = []
+
+    def limited(asked: Asked) -> Reply:
+        instances = asked.query.count(":9400")
+        if asked.query and (instances > 4 or not instances):
+            refused.append(asked.query)
+            return Reply(status, orjson.dumps({"status": "error", "error": words}))
+        return relay(fleet, asked)
+
+    whole = source(fleet).read(WINDOW)
+    with peer(limited) as (url, _):
+        one = source(url)
+        reading = one.read(WINDOW)
+        first = len(refused)
+        again = one.read(WINDOW)
+    assert (reading.devices, reading.answering) == (whole.devices, whole.answering)
+    assert again.devices == whole.devices and 0 < len(refused) - first < first
+
+
+def test_one_exporter_with_too_many_series_is_unavailable() -> None:
+    status, words = LIMITS_OF_SERIES[0]
+    with peer(small(lambda asked: Reply(status, words.encode()))) as (url, asked):
+        with pytest.raises(Unavailable, match="matching timeseries exceeds 20"):
+            source(url).read(WINDOW)
+        assert len(asked) < 10
+
+
+# a real Prometheus behind a proxy that asks who is there
+
+
+@pytest.mark.parametrize("kind", sorted(SECRETS))
+def test_a_real_prometheus_behind_a_proxy_with_a_password(server: str, tmp_path: Path, kind: str) -> None:
+    access, wanted = SECRETS[kind]
+    cert, key = certificate(tmp_path, "proxy")
+    trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trust.load_cert_chain(cert, key)
+
+    def guarded(asked: Asked) -> Reply:
+        if asked.headers.get("Authorization") != wanted or asked.headers.get("X-Scope-OrgID") != "fleet":
+            return Reply(401, b"who are you?", {"WWW-Authenticate": "Basic"})
+        return relay(server, asked)
+
+    whole = source(server).read(WINDOW)
+    org = {"X-Scope-OrgID": "fleet"}
+    known = {**access, "headers": {**access.get("headers", {}), **org}, "ca_file": str(cert)}
+    with peer(guarded, trust) as (url, asked):
+        assert source(url, access=known).read(WINDOW) == whole
+        with pytest.raises(Unavailable, match="check the source's credentials"):
+            source(url, access={"ca_file": str(cert), "headers": org}).read(WINDOW)
+    assert {one.path for one in asked} >= {"/api/v1/query", "/api/v1/series", "/api/v1/label/instance/values"}
+
+
+# servers that never end, and sources that are broken
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_answer_that_drips_for_ever_is_given_up(start: bytes) -> None:
+    with dripping(start, b"x") as url:
+        api = PrometheusApi("p", Access(url, timeout_seconds=1))
+        with pytest.raises(Unavailable, match=r"did not (answer in 1 s|end in time)"):
+            api.version()
+        api.close()
+
+
+BROKEN = [
+    Reply(200, b""),
+    Reply(200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"UU'),
+    Reply(200, bytes(range(256)) * 100),
+    Reply(200, b'{"status":"success","data":' + b"[" * 100_000),
+    matrix((HELD, []), (HELD, []), warnings=["a store is away"]),
+    Reply(200, zlib.compress(b"{}"), {"Content-Encoding": "zstd"}),
+    Reply(200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1e999,"1"]]}]}}'),
+    Reply(200, b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[["soon","1"]]}]}}'),
+    Reply(502, b"<html>bad gateway</html>"),
+]
+
+
+@pytest.mark.parametrize("reply", BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_source_is_recorded_bills_nothing_and_is_read_once_it_is_well(
+    database: Database, server: str, reply: Reply
+) -> None:
+    clock, broken = ManualClock(at(2.2)), [True]
+    add_tenants(database, clock, "team-a", "team-b")
+    answer: Callable[[Asked], Reply] = lambda asked: reply if broken and asked.query else relay(server, asked)  # noqa: E731
+    with peer(answer) as (url, _):
+        collecting = collector(database, clock, source(url))
+        assert collecting.tick().failures == 1
+        ((failure,),) = rows(database, "SELECT failure FROM source")
+        assert failure.startswith("source p ")
+        assert rows(database, "SELECT count(*) FROM reading") == rows(database, "SELECT count(*) FROM usage") == [(0,)]
+        broken.clear()
+        assert collecting.tick().failures == 0
+    assert rows(database, "SELECT failure FROM source") == [("",)]
+    assert {slug for slug, *_ in usage(database)} == {"team-a", "team-b"}
+
+
+def test_a_window_without_a_sample_is_an_empty_reading_and_never_zero(database: Database, server: str) -> None:
+    clock = ManualClock(at(24.2))
+    collecting = collector(database, clock, source(server), since=at(20))
+    collecting.tick()
+    assert set(rows(database, "SELECT status, reason FROM reading")) == {
+        ("empty", "the source answered without a single device")
+    }

@@ -25,8 +25,10 @@ ANSWERED: Final = DeviceKey("")
 FAILED: Final = DeviceKey("", "", "failed")
 """Runs of these keys say that the exporter answered, and that it did not; the label of the latter is the reason."""
 LATE: Final = "not asked in time: too many exporters do not answer"
-STUCK: Final = "still being asked: its name cannot be resolved, perhaps"
+STUCK: Final = "did not answer within the round"
 OK: Final = 200
+SPARE_MS: Final = 500
+"""A round ends so long before the next one, whoever is still silent."""
 _ANSWER: Final = Sample(ANSWERED, "", "", "")
 _FAILURE: Final = Sample(FAILED, "", "", "")
 
@@ -239,7 +241,7 @@ class DcgmSource:
             if target not in self._asking:
                 self._asking[target] = self._pool.submit(ask, target)
         if over_ms is not None:
-            wait(self._asking.values(), timeout=max(0, over_ms - elapsed_ms()) / 1000 + seconds + 1)
+            wait(self._asking.values(), timeout=max(0, self.cadence.interval_ms - SPARE_MS - elapsed_ms()) / 1000)
         answers: list[tuple[str, int, bytes | str]] = [(target, now_ms + elapsed_ms(), STUCK) for target in before]
         for target, one in self._asking.items():
             ended = over_ms is None or one.done()

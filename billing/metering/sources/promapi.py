@@ -34,7 +34,9 @@ _TOO_MUCH: Final = (
     "resourceexhausted", "resource exhausted", "enough memory", "too much memory",
 )  # fmt: skip
 """Servers word their limits in many ways, and change them."""
-_OF_SERIES: Final = re.compile(r"series|query ?len|matchers")
+_OF_SERIES: Final = re.compile(
+    r"series limit|number of (?:matching time)?series|uniquetimeseries|too long query|querylen"
+)
 
 
 @dataclass(frozen=True, slots=True)
