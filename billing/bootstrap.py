@@ -26,9 +26,11 @@ from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
+from billing.invoicing.store import periods
 from billing.leasing.importer import LeaseImporter
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
+from billing.metering.excluder import Excluder
 from billing.metering.exporters import exporter_named
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
@@ -97,7 +99,7 @@ class App:
 
     @cached_property
     def registrar(self) -> Registrar:
-        return Registrar(self.database, self.clock)
+        return Registrar(self.database, self.clock, periods.closed_for)
 
     @cached_property
     def leaser(self) -> Leaser:
@@ -123,12 +125,16 @@ class App:
             Feed(
                 source,
                 one.type,
-                ExclusionRule(one.evidence == "operator", one.exclusion_minimum_seconds),
+                ExclusionRule(one.evidence == "operator", one.exclusion_minimum_seconds, one.exclusion_cap_seconds),
                 parse_time(one.since) if one.since else None,
             )
             for source, one in zip(self.sources, self.settings.metering.sources, strict=True)
         ]
         return Collector(self.database, self.clock, feeds, self._fences.collector)
+
+    @cached_property
+    def excluder(self) -> Excluder:
+        return Excluder(self.database, self.clock, periods.invoiced)
 
     @cached_property
     def meter_reporter(self) -> MeterReporter:

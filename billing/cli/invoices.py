@@ -1,5 +1,6 @@
 """`stablemeter invoice`: preview, issue, show, list, void."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ from billing.cli.options import AsJson, Period, write_file
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
+    from billing.invoicing.draft import Draft, DraftLine
+    from billing.invoicing.drafter import Drafted
     from billing.invoicing.invoice import Invoice
 
 app = typer.Typer(help="Invoices: preview, run, issue, show, list, void.", no_args_is_help=True)
@@ -36,14 +39,37 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
             "amount": decimal_text(line.rated.amount, draft.currency.exponent),
             "currency": draft.currency.code,
             "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds),
-            "note": note,
+            "bridged": line.evidence.bridged_seconds,
+            "note": note or (f"adjusts {line.adjusts.start:%Y-%m}" if line.adjusts else ""),
         }
-        for note, group in (("", drafted.drafts), ("late: its invoice was issued before", drafted.late))
-        for draft in group
-        for line in draft.lines
+        for draft, lines, note in _previewed(drafted)
+        for line in lines
     ]
-    columns = ("payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "note")
+    columns = (
+        "payer",
+        "tenant",
+        "description",
+        "seconds",
+        "unit_price",
+        "amount",
+        "currency",
+        "coverage",
+        "bridged",
+        "note",
+    )
     show(rows, columns, as_json=as_json, empty="nothing to invoice")
+
+
+def _previewed(drafted: "Drafted") -> "Iterator[tuple[Draft, tuple[DraftLine, ...], str]]":
+    """What comes on which invoice, with a word about what does not come on this one."""
+    for draft in drafted.drafts:
+        yield draft, draft.lines, ""
+        yield draft, draft.carried, "carried: outweighs this invoice, comes with a later one"
+    for draft in drafted.late:
+        billed_on = drafted.billed_on[draft.payer.id]
+        yield draft, draft.lines, f"late: comes as an adjustment on the invoice for {billed_on.start:%Y-%m}"
+    for draft in drafted.carried:
+        yield draft, draft.carried, "carried: nothing to set it off against, comes with a later invoice"
 
 
 @app.command()
@@ -167,6 +193,7 @@ def show_(
             "unit_price": format(line.unit_price, "f"),
             "amount": decimal_text(line.amount, invoice.currency.exponent),
             "coverage": coverage_text(line.measured_seconds, line.quantity_seconds),
+            "bridged": line.bridged_seconds,
             "excluded": [f"{seconds} s {reason}" for reason, seconds in line.excluded],
         }
         for line in lines
@@ -179,7 +206,7 @@ def show_(
         if key not in ("lines", "credit_notes") and value is not None:
             typer.echo(f"{key}: {value}")
     typer.echo()
-    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "excluded")
+    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "bridged", "excluded")
     show(row["lines"], columns, as_json=False)
     for note in notes:
         typer.echo(f"taken back by {note['number']}: {note['reason']}")

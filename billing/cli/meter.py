@@ -4,10 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from billing.cli import exclusions
 from billing.cli.context import application, progress, show, show_json
 from billing.cli.options import AsJson, span
 
-app = typer.Typer(help="Metering: collect, status, conservation.", no_args_is_help=True)
+app = typer.Typer(help="Metering: collect, status, conservation, exclusions.", no_args_is_help=True)
+app.add_typer(exclusions.app, name="exclusions")
 
 
 @app.command()

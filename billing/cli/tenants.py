@@ -1,14 +1,25 @@
 """`stablemeter tenant`: who is billed."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.options import AsJson
+from billing.cli.options import AsJson, Reason
 
-app = typer.Typer(help="Tenants: add, list, show.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from billing.tenants.tenant import GapRule
+
+app = typer.Typer(help="Tenants: add, set, label, list, show.", no_args_is_help=True)
+
+GapPolicyOption = Annotated[
+    str,
+    typer.Option(
+        "--gap-policy", help="exclude, bridge (bill blind gaps up to the limit) or lease (bill leases in full)"
+    ),
+]
+GapLimit = Annotated[int, typer.Option("--gap-limit-seconds", help="bridge: the longest gap that is billed")]
 
 
 @app.command()
@@ -25,6 +36,8 @@ def add(
     country: Annotated[str, typer.Option(help="Two letters")] = "",
     email: Annotated[str, typer.Option(help="Where notices go")] = "",
     terms_days: Annotated[int, typer.Option(help="Days until an invoice is due")] = 14,
+    gap_policy: GapPolicyOption = "exclude",
+    gap_limit_seconds: GapLimit = 0,
 ) -> None:
     """Add a tenant."""
     from billing.core.errors import Invalid
@@ -44,22 +57,77 @@ def add(
         terms_days=terms_days,
     )
     with application() as one:
-        one.registrar.add(tenant, label or [], since=parse_time(since) if since else None, actor=actor())
+        gap = _gap(gap_policy, gap_limit_seconds)
+        one.registrar.add(tenant, label or [], since=parse_time(since) if since else None, gap=gap, actor=actor())
         one.collector.apply_changes()  # what carried the label before is its usage from now on
     typer.echo(f"tenant {name} added")
+
+
+@app.command("set")
+def set_(
+    name: str,
+    gap_policy: GapPolicyOption,
+    gap_limit_seconds: GapLimit = 0,
+    since: Annotated[
+        str, typer.Option("--from", help="From when on (RFC 3339); default: from where it was not invoiced yet")
+    ] = "",
+    reason: Reason = "",
+) -> None:
+    """Change how gaps in a tenant's usage are taken. Only time that was not invoiced is derived again."""
+    from billing.core.period import parse_time, rfc3339
+    from billing.tenants.registrar import GapChange
+
+    with application() as one:
+        rule = _gap(gap_policy, gap_limit_seconds)
+        change = GapChange(rule, parse_time(since) if since else None, reason)
+        begins = one.registrar.set_gap(name, change, actor=actor())
+        changed = one.collector.apply_changes()
+    typer.echo(f"tenant {name}: gaps {rule} from {rfc3339(begins)} on; {changed} devices changed")
+
+
+@app.command()
+def label(
+    name: str,
+    label: Annotated[list[str], typer.Argument(help="Labels that mean this tenant, or source:label")],
+    since: Annotated[str, typer.Option("--from", help="From when on (RFC 3339); default: always")] = "",
+) -> None:
+    """Let labels mean a tenant. What they held is billed from then on, as far as it was read."""
+    from billing.core.period import parse_time
+
+    with application() as one:
+        one.registrar.label(name, label, since=parse_time(since) if since else None, actor=actor())
+        changed = one.collector.apply_changes()
+    typer.echo(f"tenant {name}: {', '.join(label)}; {changed} devices changed")
+
+
+def _gap(policy: str, limit_seconds: int) -> "GapRule":
+    from billing.core.errors import Invalid
+    from billing.tenants.tenant import GapPolicy, GapRule
+
+    if policy not in list(GapPolicy):
+        raise Invalid(f"gap policy {policy!r} is not known", remedy=", ".join(GapPolicy))
+    return GapRule(GapPolicy(policy), limit_seconds)
 
 
 def _rows() -> list[dict[str, Any]]:
     from billing.tenants import store
 
     with application() as one, one.database.transaction() as session:
-        return [{**asdict(tenant), "labels": store.labels_of(session, tenant.id)} for tenant in store.listed(session)]
+        now = one.clock.now()
+        return [
+            {
+                **asdict(tenant),
+                "labels": store.labels_of(session, tenant.id),
+                "gaps": str(store.gap_of(session, tenant.id, now)),
+            }
+            for tenant in store.listed(session)
+        ]
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """All tenants."""
-    columns = ("slug", "name", "attribution", "labels", "reseller", "terms_days")
+    columns = ("slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days")
     show(_rows(), columns, as_json=as_json, empty="no tenants yet; add one with: stablemeter tenant add")
 
 

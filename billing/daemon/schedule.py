@@ -137,7 +137,7 @@ def _check(app: App, chain_id: int) -> Callable[[], bool]:
 
 def _reconcile(app: App) -> bool:
     done = app.reconciler.tick()
-    if done.booked or done.reversed:
+    if done.booked or done.reversed or done.exceptions:
         logger("reconcile").info(
             "transfers settled",
             booked=done.booked,

@@ -1,14 +1,17 @@
 """A draft: what an invoice will say, before it has a number. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import IntEnum
+from typing import Final
 
 from billing.core.money import Asset, Money
 from billing.core.period import Span
-from billing.pricing.rating import LineEvidence, RatedLine
+from billing.pricing.rating import LineEvidence, RatedLine, part_of
 from billing.tenants.tenant import Tenant
+
+DESCRIPTION_MAX: Final = 200
 
 
 class CreditOrder(IntEnum):
@@ -35,6 +38,8 @@ class DraftLine:
     evidence: LineEvidence
     consumer: Tenant
     description: str
+    adjusts: Span | None = None
+    """The invoiced period that the line corrects; it then shows what that period's rating lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class Draft:
     currency: Asset
     lines: tuple[DraftLine, ...]
     credits: tuple[Credit, ...] = field(default=())
+    carried: tuple[DraftLine, ...] = field(default=())
+    """What is to be given back and outweighs the invoice: it is derived again, and comes with a later one."""
 
     @property
     def total(self) -> Money:
@@ -85,20 +92,58 @@ def drafts(
         consumer = tenants[rated.key.tenant_id]
         title = titles.get(rated.key.sku, rated.key.sku)
         name = f"{title}, used by {consumer.name}" if consumer.reseller else title
+        if evidence.bridged_seconds:
+            name = f"{name}, of it {evidence.bridged_seconds} s in bridged gaps"
         by_payer.setdefault(consumer.reseller or consumer.slug, []).append(DraftLine(rated, evidence, consumer, name))
-    return [
-        Draft(
-            by_slug[slug],
-            period,
-            currency,
-            tuple(sorted(own, key=lambda line: (line.consumer.slug, line.rated.key.sku, line.rated.span.start))),
+    return [Draft(by_slug[slug], period, currency, _ordered(own)) for slug, own in sorted(by_payer.items())]
+
+
+def adjustments(closed: Sequence[Draft]) -> dict[str, tuple[DraftLine, ...]]:
+    """By payer, what invoiced periods lack, as lines of another invoice that name their period."""
+    found: dict[str, tuple[DraftLine, ...]] = {}
+    for draft in closed:
+        name = f"Adjustment of {draft.period.start:%Y-%m}: "
+        lines = (
+            replace(line, adjusts=draft.period, description=(name + line.description)[:DESCRIPTION_MAX])
+            for line in draft.lines
         )
-        for slug, own in sorted(by_payer.items())
-    ]
+        found[draft.payer.slug] = found.get(draft.payer.slug, ()) + tuple(lines)
+    return found
+
+
+def adjusted(draft: Draft, lines: Sequence[DraftLine]) -> Draft:
+    """The draft with adjustments, and never below zero.
+
+    What is to be given back uses up what is to be paid, oldest period first, the last line in part. The rest is carried:
+    it was not charged, so the next invoice finds it again.
+    """
+    whole = _ordered([*draft.lines, *lines])
+    left = sum(line.rated.amount for line in whole if line.rated.amount > 0)
+    kept = [line for line in whole if line.rated.amount >= 0]
+    carried: list[DraftLine] = []
+    for line in sorted((line for line in whole if line.rated.amount < 0), key=lambda line: line.rated.key.start):
+        units = min(-line.rated.amount, left)
+        left -= units
+        if units:
+            taken = part_of(line.rated, -units)
+            kept.append(replace(line, rated=taken))
+        if units < -line.rated.amount:
+            carried.append(replace(line, rated=part_of(line.rated, line.rated.amount + units)))
+    return replace(draft, lines=_ordered(kept), carried=_ordered(carried))
+
+
+def _ordered(lines: Iterable[DraftLine]) -> tuple[DraftLine, ...]:
+    """A period's own lines first; then what earlier ones lack."""
+
+    def place(line: DraftLine) -> tuple[str, str, str, Decimal]:
+        since = line.adjusts.start.isoformat() if line.adjusts else ""
+        return since, line.consumer.slug, line.rated.key.sku + line.rated.key.start, line.rated.key.unit_price
+
+    return tuple(sorted(lines, key=place))
 
 
 def coverage_text(measured: int, billed: int) -> str:
     """The share of billed seconds in which the device was also seen: four decimals, rounded down. `1.0000` is all."""
-    if billed <= 0:
+    if not billed:
         return "1.0000"
-    return str((Decimal(measured * 10_000 // billed) / 10_000).quantize(Decimal("0.0001")))
+    return str((Decimal(abs(measured) * 10_000 // abs(billed)) / 10_000).quantize(Decimal("0.0001")))

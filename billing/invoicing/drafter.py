@@ -1,6 +1,6 @@
 """Drafts the invoices of a period: for a preview, or to be issued."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -8,11 +8,12 @@ from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span, at_second, rfc3339
 from billing.db.engine import Database, Session
 from billing.invoicing import store
-from billing.invoicing.draft import Draft, drafts, use_credit
+from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, use_credit
+from billing.invoicing.store import periods
 from billing.invoicing.store.credit import credit_held
 from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
-from billing.metering.store import readings
+from billing.metering.store import decisions, readings
 from billing.pricing.rater import rated
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
@@ -20,10 +21,13 @@ from billing.tenants.tenant import Tenant
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """`drafts` may be issued; `late` is usage of payers whose invoice for the period was issued before it was known."""
+    """`drafts` may be issued. `late` is what periods that were invoiced lack: each comes as an adjustment on its payer's
+    next invoice, whose period `billed_on` tells by payer. `carried` is what nothing is there to be set off against."""
 
     drafts: list[Draft]
     late: list[Draft]
+    billed_on: dict[int, Span]
+    carried: list[Draft]
 
 
 class Drafter:
@@ -37,29 +41,58 @@ class Drafter:
             return self.draft(session, period, payer)
 
     def draft(self, session: Session, period: Span, payer: str = "") -> Drafted:
-        """Drafts of all payers, or one. Raises Conflict for usage without a price, NotFound for an unknown payer."""
+        """Drafts of all payers, or one, with the adjustments of their earlier invoices.
+
+        Raises Conflict for usage without a price, NotFound for an unknown payer.
+        """
         everybody = tenants.by_id(session)
         who = self._consumers(list(everybody.values()), payer) if payer else None
         found = rated(session, period, who)
         standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
-        result = Drafted([], [])
-        for draft in drafts(found.lines, everybody, found.titles, period, found.currency):
-            if payer and draft.payer.slug != payer:
-                continue
-            if draft.payer.id in standing:
-                result.late.append(draft)
-                continue
-            held = credit_held(session, draft.payer.id, draft.currency.code)
-            result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
+        mine = [
+            draft
+            for draft in drafts(found.lines, everybody, found.titles, period, found.currency)
+            if not payer or draft.payer.slug == payer
+        ]
+        late = [draft for draft in mine if draft.payer.id in standing]
+        result = Drafted([], late, periods.next_periods(session, period, [draft.payer.id for draft in late]), [])
+        own = {draft.payer.slug: draft for draft in mine if draft.payer.id not in standing}
+        lacking = self._lacking(session, period, everybody, standing, payer)
+        by_slug = {tenant.slug: tenant for tenant in everybody.values()}
+        for slug in sorted({*own, *lacking}):
+            base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
+            draft = adjusted(base, lacking.get(slug, ()))
+            if draft.total.units > 0 or (slug in own and draft.lines):
+                held = credit_held(session, draft.payer.id, draft.currency.code)
+                result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
+            elif draft.carried:
+                result.carried.append(draft)
         return result
+
+    @staticmethod
+    def _lacking(
+        session: Session, period: Span, everybody: Mapping[int, Tenant], standing: set[int], payer: str
+    ) -> dict[str, tuple[DraftLine, ...]]:
+        """By payer, what its invoiced periods before this one lack: each rated as a whole, at its own prices, less what was
+        charged for it so far."""
+        closed: list[Draft] = []
+        for earlier, payers in sorted(periods.adjustable(session, period).items()):
+            wanted = {everybody[one].slug for one in payers - standing} & ({payer} if payer else set(_slugs(everybody)))
+            consumers = [one.id for one in everybody.values() if (one.reseller or one.slug) in wanted]
+            if consumers:
+                found = rated(session, earlier, consumers)
+                closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
+        return adjustments(closed)
 
     def require_complete(self, session: Session, period: Span, now: datetime) -> None:
         """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more
-        after a day; leases and labels that usage does not reflect yet; leased time from before a source was read."""
+        after a day; leases, labels, gap rules and decisions that usage does not reflect yet; leased time from before a source
+        was read."""
         pending = [*leasing.underived(session), *tenants.underived_claims(session)]
+        pending += [*tenants.underived_gaps(session), *decisions.underived(session)]
         if any(span.start < period.end and period.start < span.end for _, span in pending):
             raise Conflict(
-                "leases or labels changed and usage does not reflect it yet",
+                "leases, labels, gap rules or exclusions changed and usage does not reflect it yet",
                 remedy="the collector does it within a minute; by hand: stablemeter meter collect",
             )
         early = readings.leased_before(session, period)
@@ -68,15 +101,12 @@ class Drafter:
                 f"GPU {early[0]} is leased from {rfc3339(early[2])}, before {early[1]} was read",
                 remedy=f'set since = "{rfc3339(early[2])}" for that source, or begin the lease later',
             )
-        known = {row["name"]: row for row in readings.status(session, period.end)}
+        known = readings.sources(session)
         for name in self._sources:
-            row = known.get(name)
-            if row is None or row["since"] >= period.end:
+            source_id = known[name][0] if name in known else None
+            if source_id is None or (since := readings.since(session, source_id)) >= period.end:
                 continue
-            since = max(row["since"], period.start)
-            source_id = readings.source(session, name, row["type"], row["since"]).id
-            assert source_id is not None
-            unread = readings.unread(session, source_id, Span(since, period.end).seconds)
+            unread = readings.unread(session, source_id, Span(max(since, period.start), period.end).seconds)
             if unread:
                 first = rfc3339(at_second(min(start for start, _ in unread)))
                 raise Conflict(
@@ -95,3 +125,7 @@ class Drafter:
         if not any(tenant.slug == payer for tenant in known):
             raise NotFound(f"there is no tenant {payer}", remedy="see: stablemeter tenant list")
         return [tenant.id for tenant in known if payer in (tenant.slug, tenant.reseller)]
+
+
+def _slugs(everybody: Mapping[int, Tenant]) -> list[str]:
+    return [tenant.slug for tenant in everybody.values()]

@@ -56,6 +56,7 @@ class InvoiceLine:
     measured_seconds: int
     excluded: list[tuple[str, int]]
     usage_digest: str
+    bridged_seconds: int = 0
 
     @property
     def excluded_seconds(self) -> int:

@@ -22,6 +22,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
 from billing.invoicing.store import credit
+from billing.invoicing.store import periods as invoiced
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.trail.store import Deed, record
@@ -78,8 +79,16 @@ class Issuer:
             self._guard.check(session, now)
             first = store.first_usage(session)
             periods = cycle.closed_periods(first, now) if first is not None else []
-            due = [p for p in periods if store.used_payers(session, p) - store.payers_with_invoice(session, p).keys()]
+            due = [p for p in periods if self._wanting(session, p, newest=p == periods[-1])]
         return sum(len(self.run(period)) for period in due)
+
+    @staticmethod
+    def _wanting(session: Session, period: Span, *, newest: bool) -> bool:
+        """Does anybody lack an invoice for the period? The newest one may also bring nothing but adjustments."""
+        payers = store.used_payers(session, period)
+        if newest:
+            payers = payers.union(*invoiced.adjustable(session, period).values())
+        return bool(payers - store.payers_with_invoice(session, period).keys())
 
     def run(self, period: Span, payer: str = "", *, actor: str = "daemon") -> list[Invoice]:
         """Issue the invoices of a period: everybody's that has none yet, or one payer's (then also after a void).

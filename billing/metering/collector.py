@@ -17,7 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
 from billing.metering.reading import REREADS, Reading, Source
 from billing.metering.recorder import Batch, record
-from billing.metering.store import readings
+from billing.metering.store import decisions, readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants import store as tenants
 
@@ -108,18 +108,15 @@ class Collector:
         """A source's windows that are due: never read ones first, then re-reads. Oldest first."""
         feed, now = self._feeds[name], self._clock.now()
         with self._database.transaction() as session:
-            row = readings.source(
-                session, name, feed.kind, feed.since or at_second(epoch_seconds(now) // WINDOW * WINDOW)
-            )
-            assert row.id is not None
-            since = epoch_seconds(row.since) // WINDOW * WINDOW
+            source_id = self._terms(session, feed).id
+            since = epoch_seconds(readings.since(session, source_id)) // WINDOW * WINDOW
             ripe = self._ripe(feed)
             due: list[Seconds] = []
             if since < ripe:
-                for gap in merge(readings.unread(session, row.id, (since, ripe))):
+                for gap in merge(readings.unread(session, source_id, (since, ripe))):
                     due += windows(gap, WINDOW)
             if len(due) < limit:
-                due += readings.due_rereads(session, row.id, now, REREADS, limit - len(due))
+                due += readings.due_rereads(session, source_id, now, REREADS, limit - len(due))
         return due[:limit]
 
     def apply_changes(self, since: datetime | None = None) -> int:
@@ -129,18 +126,23 @@ class Collector:
             self._fence(session)
             readings.lock(session)
             leases, claims = leasing.underived(session), tenants.underived_claims(session)
-            starts = [span.start for _, span in (*leases, *claims)] + ([since] if since else [])
-            if not starts:
+            gaps, decided = tenants.underived_gaps(session), decisions.underived(session)
+            spans = [span for _, span in (*leases, *claims, *gaps, *decided)]
+            if since is not None and since < now:
+                spans.append(Span(since, now))
+            if not spans:
                 return 0
-            first = min(starts)
+            first, last = min(span.start for span in spans), max(span.end for span in spans)
             for feed in self._feeds.values():
                 terms = self._terms(session, feed)
                 read = readings.read_windows(session, terms.id, Span(min(first, now), max(now, first)))
                 for window in merge(read):
-                    if span := clip(window, (epoch_seconds(first), window[1])):
+                    if span := clip(window, Span(first, last).seconds):
                         changed += rederive(session, terms, span, now)
             leasing.mark_derived(session, leases)
             tenants.mark_claims_derived(session, [claim for claim, _ in claims], now)
+            tenants.mark_gaps_derived(session, [gap for gap, _ in gaps], now)
+            decisions.mark_derived(session, [one for one, _ in decided], now)
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:
@@ -168,9 +170,7 @@ class Collector:
 
     def _terms(self, session: Session, feed: Feed) -> SourceTerms:
         since = feed.since or at_second(epoch_seconds(self._clock.now()) // WINDOW * WINDOW)
-        row = readings.source(session, feed.source.name, feed.kind, since)
-        assert row.id is not None
-        return SourceTerms(row.id, feed.source.name, feed.rule)
+        return SourceTerms(readings.source(session, feed.source.name, feed.kind, since, feed.rule), feed.source.name)
 
     def _ripe(self, feed: Feed) -> int:
         """The end of the newest window whose last samples must have arrived."""

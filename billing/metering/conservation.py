@@ -113,10 +113,11 @@ def _slice(
                 parts.append((Category.DISPUTED, slots(device.seat)))
             elif claim[2].tenant_id is None:
                 parts.append((Category.UNATTRIBUTED, slots(device.seat)))
-        elif any(start <= at < end for start, end in gaps):
-            return [*parts, (Category.EXCLUDED, SLOTS)]
-        else:
-            return [*parts, (Category(segment[2].state), SLOTS)]
+        else:  # recorded on the whole device: all of it that no bridged gap bills
+            rest = SLOTS - sum(amount for _, amount in parts)
+            claimed = any(start <= at < end for start, end in gaps)
+            category = Category.EXCLUDED if claimed else Category(segment[2].state)
+            return [*parts, (category, rest)] if rest else parts
     if not present:
         return parts or [(Category.UNREAD, SLOTS)]
     return [*parts, (Category.IDLE, SLOTS - present)] if present < SLOTS else parts
@@ -130,8 +131,8 @@ def _claimed_gaps(ledger: Ledger) -> list[Seconds]:
     """Gaps with the same observed payer on both sides: claimed time that is not billed, so excluded and not lost."""
     whole = ledger.devices[0]
     usage = [row for row in ledger.usage.get(whole.id, ()) if row[2].basis == "observed"]
-    before = {end: payer for _, end, payer in usage}
-    after = {start: payer for start, _, payer in usage}
+    before = {end: payer.tenant_id for _, end, payer in usage}
+    after = {start: payer.tenant_id for start, _, payer in usage}
     nobody = merge((s, e) for s, e, seen in ledger.observed.get(whole.id, ()) if seen.state is not State.PRESENT)
     return [(s, e) for s, e in nobody if s in before and before[s] == after.get(e)]
 

@@ -6,12 +6,13 @@ neighbours, so that windows tile: what one window leaves out the next one takes 
 """
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
 from billing.core.period import Seconds, clip, merge, subtract
-from billing.fleet.gpu import Device, DeviceKey, Sighting, overlaps
+from billing.fleet.gpu import Device, DeviceKey, overlaps
+from billing.fleet.place import Place
 from billing.metering.reading import Cadence, Reading, Run
 
 
@@ -25,11 +26,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is said about a device during a span. `labels` are sorted; none means idle, two mean a dispute."""
+    """What is said about a device during a span. `labels` are sorted; none means idle, two mean a dispute.
+
+    `source` says it, where that matters; `others` are the (source, label) that other sources saw there at the same time.
+    """
 
     state: State
     labels: tuple[str, ...] = ()
     reason: str = ""
+    source: str = ""
+    others: tuple[tuple[str, str], ...] = ()
 
 
 IDLE = Seen(State.PRESENT)
@@ -92,28 +98,32 @@ def seatless(found: Mapping[DeviceKey, list[Segment]], known: Set[DeviceKey]) ->
     return {uuid: merge(parts) for uuid, parts in spans.items()}
 
 
-def sightings(reading: Reading, found: Mapping[DeviceKey, list[Segment]]) -> list[Sighting]:
-    """What the inventory wants to know of a reading, one sighting a GPU."""
-    by_uuid: dict[str, Sighting] = {}
-    for key, segments in found.items():
-        seen = reading.devices[key]
-        sighting = by_uuid.setdefault(key.uuid, Sighting(key.uuid, seen.model, seen.host, seen.instance))
-        sighting.devices[key] = [(start, end) for start, end, _ in segments]
-    return list(by_uuid.values())
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What a source knows of GPUs that it does not see: when its exporters answered, and for which time its word counts.
+
+    `answering` is by instance; `homes` by GPU id, as `billing.fleet.place.homes` tells them; `seatless` is when instances of
+    a GPU, by its UUID, were there that have no seat on it.
+    """
+
+    source: str
+    answering: Mapping[str, Sequence[Seconds]]
+    homes: Mapping[int, Sequence[tuple[int, int, Place]]]
+    seatless: Mapping[str, Sequence[Seconds]] = field(default_factory=dict)
 
 
 def observe(
     found: Mapping[DeviceKey, list[Segment]],
     devices: Sequence[Device],
-    answering: Mapping[str, list[Seconds]],
+    absence: Absence,
     window: Seconds,
-    seatless: Sequence[Seconds] = (),
 ) -> dict[int, list[Segment]]:
-    """What is said about every device of one GPU, by device id, over its in-service part of the window: nothing left out.
+    """What is said about every device of one GPU, by device id, over its in-service part of the window. Nothing is left out
+    of the time for which the source's word counts when nobody sees the GPU.
 
     While an instance is present the whole GPU is not; of two devices on the same slots the one that came first keeps
     them. Time in which no device was present is missing or blind, and is recorded on the whole device.
-    `devices` are those of one GPU, the whole one first; `seatless` is when instances were there that are none of them.
+    `devices` are those of one GPU, the whole one first.
     """
     whole = devices[0]
     served = clip(whole.in_service, window)
@@ -136,12 +146,15 @@ def observe(
             taken.append((device.seat, [(s, e) for s, e, _ in segments]))
             observed[device.id] = segments
     nobody = subtract([served], [span for _, spans in taken for span in spans])
-    strange = subtract(nobody, subtract(nobody, seatless)) if seatless else []
-    nobody = subtract(nobody, strange)
-    gone = subtract(nobody, subtract([served], answering.get(whole.instance, [])))
-    unseen = subtract(nobody, gone)
-    rest: list[Segment] = [(s, e, GONE) for s, e in gone] + [(s, e, UNSEEN) for s, e in unseen]
-    rest += [(s, e, SEATLESS) for s, e in strange]
+    rest: list[Segment] = []
+    for start, end, place in absence.homes.get(whole.gpu_id, ()):
+        if place.source != absence.source:
+            continue
+        away = [span for one in nobody if (span := clip(one, (start, end)))]
+        known = subtract(away, absence.seatless.get(whole.key.uuid, ()))
+        unseen = subtract(known, absence.answering.get(place.instance, ()))
+        rest += [(s, e, UNSEEN) for s, e in unseen] + [(s, e, GONE) for s, e in subtract(known, unseen)]
+        rest += [(s, e, SEATLESS) for s, e in subtract(away, known)]
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from billing.core.period import Seconds, clip, merge
+from billing.core.period import Seconds, clip, merge, subtract
 from billing.db.engine import Session
 from billing.fleet import store as fleet
 from billing.fleet.gpu import Device, DeviceKey, Sighting
+from billing.fleet.place import Place, homes
+from billing.fleet.store import places
 from billing.metering import coverage
-from billing.metering.coverage import Segment, State
+from billing.metering.coverage import Absence, Segment, State
 from billing.metering.deriver import SourceTerms, by_gpu, rederive
 from billing.metering.reading import Cadence, Reading, digest
 from billing.metering.store import readings, runs
@@ -42,19 +44,21 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     gpus = by_gpu(devices)
     names = {device.id: str(device.key) for device in devices}
     keys = {device.key for device in devices}
-    known = readings.digests(session, terms.id, [reading.window for reading in batch.readings])
+    windows = [reading.window for reading in batch.readings]
+    reach = min(start for start, _ in windows), max(end for _, end in windows)
+    known = readings.digests(session, terms.id, windows)
+    before = {device: runs.segments(rows) for device, rows in runs.observations(session, terms.id, reach).items()}
+    whose = {gpu_id: homes(found, reach) for gpu_id, found in places.near(session, list(gpus), reach).items()}
     reads: list[Read] = []
     observed: dict[int, list[Segment]] = {}
     changed: list[Seconds] = []
-    before = _before(session, terms, known)
     for reading, found in zip(batch.readings, batch.presence, strict=True):
-        answering = coverage.answering(reading, batch.cadence)
         seatless = coverage.seatless(found, keys)
+        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose, seatless)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
-            strange = seatless.get(parts[0].key.uuid, ())
-            now_seen = coverage.observe(found, parts, answering, reading.window, strange)
-            if reading.window in known and coverage.keep(now_seen, before, parts, reading.window):
+            now_seen = coverage.observe(found, parts, absence, reading.window)
+            if before and coverage.keep(now_seen, before, parts, reading.window):
                 reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
             seen.update(now_seen)
         read = _summary(reading, seen, names, problems)
@@ -73,47 +77,21 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     return len(reads) - len(changed)
 
 
-def _before(session: Session, terms: SourceTerms, known: Mapping[Seconds, str]) -> Mapping[int, list[Segment]]:
-    """What earlier readings of windows saw, by device. First readings have none, and are nearly all."""
-    if not known:
-        return {}
-    span = (min(start for start, _ in known), max(end for _, end in known))
-    return {device: runs.segments(rows) for device, rows in runs.observations(session, terms.id, span).items()}
-
-
 def _register(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> tuple[list[Device], list[str]]:
-    """Tell the inventory what was seen. Returns the source's devices, and what could not be registered.
+    """Tell the inventory what was seen. Returns the source's devices, and what is doubtful about them.
 
-    GPUs of this source are told once for the whole batch. New ones, and those whose home is elsewhere, are told window by
-    window: a GPU moves home in the first window in which its old home no longer saw it.
+    Windows that were read before the inventory knew all of this are due again.
     """
-    problems: list[str] = []
-    grown: list[Seconds] = []
-
-    def tell(sightings: Sequence[Sighting]) -> list[Device]:
-        failed, backwards = fleet.register(session, terms.name, sightings)
-        problems.extend(failed)
-        grown.extend(backwards)
-        return fleet.devices(session, source=terms.name)
-
-    devices = fleet.devices(session, source=terms.name)
-    ours = {device.key.uuid for device in devices}
     seen: dict[str, Sighting] = {}
     for reading, found in zip(batch.readings, batch.presence, strict=True):
-        strange = {key: segments for key, segments in found.items() if key.uuid not in ours}
-        if strange:
-            devices = tell(coverage.sightings(reading, strange))
-            ours = {device.key.uuid for device in devices}
-        familiar = found if not strange else {key: found[key] for key in found if key.uuid in ours}
-        _add(seen, reading, familiar)
-    if seen:
-        devices = tell(list(seen.values()))
-    for span in grown:
+        _add(seen, terms.name, reading, found)
+    problems, stale = fleet.register(session, terms.name, list(seen.values()))
+    for span in subtract(stale, [reading.window for reading in batch.readings]):
         readings.forget(session, terms.id, span, now)
-    return devices, problems
+    return fleet.devices(session, source=terms.name), problems
 
 
-def _add(seen: dict[str, Sighting], reading: Reading, found: Presence) -> None:
+def _add(seen: dict[str, Sighting], source: str, reading: Reading, found: Presence) -> None:
     """The newest window says where a GPU is; all of them say when its devices were there."""
     for key, segments in found.items():
         one, first, last = reading.devices[key], segments[0][0], segments[-1][1]
@@ -127,6 +105,16 @@ def _add(seen: dict[str, Sighting], reading: Reading, found: Presence) -> None:
             spans[:] = [(min(first, spans[0][0]), max(last, spans[0][1]))] if spans else [(first, last)]
         else:
             spans.extend((start, end) for start, end, _ in segments)
+        for start, end, _ in segments:
+            _extend(known.places, Place(start, end, source, one.host, one.instance))
+
+
+def _extend(found: list[Place], place: Place) -> None:
+    """Add a place behind the last one, or to it."""
+    if found and found[-1].spot == place.spot and found[-1].end == place.start:
+        found[-1] = found[-1]._replace(end=place.end)
+    else:
+        found.append(place)
 
 
 def _summary(

@@ -12,7 +12,7 @@ from billing.fleet import store as fleet
 from billing.fleet.gpu import SLOTS
 from billing.leasing import store as leasing
 from billing.metering.conservation import Account, Category, Ledger, account, totals
-from billing.metering.deriver import by_gpu, labels
+from billing.metering.deriver import by_gpu, labels, seen
 from billing.metering.store import facts, readings, runs
 from billing.metering.usage import Held
 
@@ -56,14 +56,14 @@ class MeterReporter:
             held[lease.gpu_id].append(Held(lease.id, lease.tenant_id, lease.seconds))
         device_ids = [device.id for devices in gpus.values() for device in devices]
         usage = runs.usage(session, device_ids, window)
-        observed = runs.home_observations(session, window)
+        observed = seen(session, gpus, window)
         excluded = runs.exclusions(session, list(gpus), window)
         known = labels(session)
         accounts = []
         for gpu_id, devices in gpus.items():
             ledger = Ledger(
                 devices,
-                {device.id: runs.segments(observed.get(device.id, ())) for device in devices},
+                observed[gpu_id],
                 {device.id: [(r.start, r.end, r.value) for r in usage.get(device.id, ())] for device in devices},
                 held.get(gpu_id, ()),
                 [(r.start, r.end, r.value) for r in excluded.get(gpu_id, ())],

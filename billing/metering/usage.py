@@ -1,17 +1,13 @@
-"""Who pays for which seat when: leases first, then labels; nobody for what is disputed.
+"""What usage is made of: payers, what labels mean, leases, exclusions, and which gaps are bridged."""
 
-A lease takes the whole GPU, less its exclusions; labels on leased devices are evidence only.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from billing.core.period import Seconds, clip, merge, subtract
-from billing.fleet.gpu import Device
-from billing.metering.coverage import GONE, Segment, State
-from billing.tenants.tenant import Claim
+from billing.core.period import Seconds, subtract
+from billing.metering.coverage import Segment, State
+from billing.tenants.tenant import EXCLUDE_GAPS, Claim, GapRule, GapTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +17,8 @@ class Payer:
     tenant_id: int
     lease_id: int | None = None
     source_id: int | None = None
+    bridged: bool = False
+    """Blind time that the tenant's gap policy bills: nobody saw it."""
 
     @property
     def basis(self) -> str:
@@ -28,10 +26,12 @@ class Payer:
 
 
 class Claimed(NamedTuple):
-    """What labels say: a tenant, a dispute, or neither (unattributed)."""
+    """What labels say: a tenant, a dispute between `labels`, or neither (unattributed). `source` saw them."""
 
     tenant_id: int | None
     disputed: bool
+    labels: tuple[str, ...] = ()
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,12 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class ExclusionRule:
-    """When a source's word excludes leased time by itself: only operator-side evidence, only long enough."""
+    """When a source's word excludes leased time by itself: only operator-side evidence, only long enough, and only so much
+    for each lease and month (None: no cap). What is long enough and not more than that is proposed to a person."""
 
     operator_evidence: bool
     minimum_seconds: int
+    cap_seconds: int | None = None
 
 
 class Labels:
@@ -87,83 +89,58 @@ class Labels:
 
 
 def attribute(device_segments: Sequence[Segment], labels: Labels, source: str) -> list[tuple[int, int, Claimed]]:
-    """What the present time that carries labels is claimed by.
+    """What the present time that carries labels is claimed by. `source` saw the segments that name none.
 
     Several labels of one tenant (virtual GPUs, jobs of one team) are one claim. Labels of different tenants, or of a
-    tenant and of nobody known, are a dispute.
+    tenant and of nobody known, are a dispute; that another source sees a label which means nobody is none.
     """
     found: list[tuple[int, int, Claimed]] = []
     for start, end, seen in device_segments:
         if seen.state is not State.PRESENT or not seen.labels:
             continue
-        edges = sorted(
-            {start, end, *(edge for label in seen.labels for edge in labels.edges(source, label, (start, end)))}
-        )
+        name = seen.source or source
+        known = [*((name, label) for label in seen.labels), *seen.others]
+        edges = sorted({start, end, *(edge for one in known for edge in labels.edges(*one, (start, end)))})
         for lo, hi in pairwise(edges):
-            tenants = {labels.tenant(source, label, lo) for label in seen.labels}
-            disputed = len(tenants) > 1
-            found.append((lo, hi, Claimed(None if disputed else next(iter(tenants)), disputed)))
+            tenants = {labels.tenant(name, label, lo) for label in seen.labels}
+            tenants |= {labels.tenant(*other, lo) for other in seen.others} - {None}
+            if len(tenants) > 1:
+                everybody = tuple(sorted({label for _, label in known}))
+                found.append((lo, hi, Claimed(None, True, everybody, name)))
+            else:
+                found.append((lo, hi, Claimed(next(iter(tenants)), False, source=name)))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that is known about one GPU. `devices` are all of its devices, the whole one first; `observed` holds their
-    current segments as whole runs (an exclusion needs its full length); `decided` are exclusions that people entered."""
+class Gaps:
+    """The tenants' gap rules, at which time. Built once for many devices."""
 
-    devices: Sequence[Device]
-    observed: Mapping[int, Sequence[Segment]]
-    leases: Sequence[Held]
-    decided: Sequence[tuple[int, int, Excluded]]
+    def __init__(self, terms: Iterable[GapTerm] = ()) -> None:
+        self._terms: dict[int, list[GapTerm]] = {}
+        for term in terms:
+            self._terms.setdefault(term.tenant_id, []).append(term)
+        limits = (term.rule.limit_seconds for found in self._terms.values() for term in found)
+        self.longest = max(limits, default=0)
+        """No gap longer than this is ever bridged: how far derivation looks beyond a window."""
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a source's evidence is read."""
-
-    source_id: int
-    labels: Labels
-    rule: ExclusionRule
+    def rule(self, tenant_id: int, at: int) -> GapRule:
+        """The rule in force at a time: a gap is judged by the rule of the moment at which it began."""
+        return next((one.rule for one in reversed(self._terms.get(tenant_id, ())) if one.since <= at), EXCLUDE_GAPS)
 
 
-@dataclass(slots=True)
-class Derived:
-    """The truth about one GPU in a window: usage by device id, and automatic exclusions of the GPU."""
+def bridges(
+    claims: Sequence[tuple[int, int, Claimed]], blind: Sequence[Seconds], gaps: Gaps
+) -> list[tuple[int, int, int, str]]:
+    """(start, end, tenant, source) of the gaps in one device's claims that are billed though nobody saw the device.
 
-    usage: dict[int, list[tuple[int, int, Payer]]] = field(default_factory=dict)
-    exclusions: list[tuple[int, int, Excluded]] = field(default_factory=list)
-
-
-def missing(segments: Iterable[Segment], rule: ExclusionRule) -> list[Seconds]:
-    """The spans in which a device was gone for long enough. Rows are cut at starts of months: they are measured whole."""
-    gone = merge((start, end) for start, end, seen in segments if seen == GONE)
-    return [(start, end) for start, end in gone if end - start >= rule.minimum_seconds]
-
-
-def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
-    """Usage and automatic exclusions of one GPU inside a window. Out of service nothing is billed, leased or not."""
-    derived, whole = Derived(), evidence.devices[0]
-    served = clip(whole.in_service, window)
-    if served is None:
-        return derived
-    window = served
-    let = [(held, span) for held in evidence.leases if (span := clip(held.span, window))]
-    leased = [span for _, span in let]
-    if terms.rule.operator_evidence and leased:
-        gone = missing(evidence.observed.get(whole.id, ()), terms.rule)
-        for start, end in subtract(leased, subtract([window], gone)):
-            derived.exclusions.append((start, end, Excluded("device missing", f"source:{whole.source}")))
-    holes = [(start, end) for start, end, _ in derived.exclusions]
-    holes += [(start, end) for start, end, excluded in evidence.decided if excluded.state == "accepted"]
-    for held, span in let:
-        payer = Payer(held.tenant_id, lease_id=held.lease_id)
-        derived.usage.setdefault(whole.id, []).extend((s, e, payer) for s, e in subtract([span], holes))
-    for device in evidence.devices:
-        for start, end, claimed in attribute(evidence.observed.get(device.id, ()), terms.labels, whole.source):
-            span = clip((start, end), window)
-            if claimed.tenant_id is not None and span is not None:
-                payer = Payer(claimed.tenant_id, source_id=terms.source_id)
-                derived.usage.setdefault(device.id, []).extend((s, e, payer) for s, e in subtract([span], leased))
-    for spans in derived.usage.values():
-        spans.sort(key=lambda one: one[0])
-    return derived
+    The same tenant was seen right before and right after, the whole gap is blind (not missing, not idle: those are
+    known), and it is not longer than the tenant's limit.
+    """
+    found = []
+    for (_, start, before), (end, _, after) in pairwise(claims):
+        if start >= end or before.tenant_id is None or before.tenant_id != after.tenant_id:
+            continue
+        rule = gaps.rule(before.tenant_id, start)
+        if end - start <= rule.limit_seconds and not subtract([(start, end)], blind):
+            found.append((start, end, before.tenant_id, before.source))
+    return found

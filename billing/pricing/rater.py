@@ -12,7 +12,7 @@ from billing.core.period import Span
 from billing.db.engine import Database, Session
 from billing.pricing import store
 from billing.pricing.pricebook import parse
-from billing.pricing.rating import LineEvidence, RatedLine, rate
+from billing.pricing.rating import NO_EVIDENCE, LineEvidence, RatedLine, difference, rate
 from billing.pricing.store import PriceChange
 from billing.trail.store import Deed, record
 
@@ -55,7 +55,7 @@ class Rater:
 
 
 def rated(session: Session, period: Span, tenant_ids: Sequence[int] | None = None) -> Rated:
-    """Rate what some tenants (or all) used in a period and was not charged yet.
+    """Rate what some tenants (or all) used in a period and was not charged yet; or charged and is not used any more.
 
     Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
     """
@@ -64,7 +64,10 @@ def rated(session: Session, period: Span, tenant_ids: Sequence[int] | None = Non
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = store.currency(session)
     quantities = store.quantities(session, period, tenant_ids)
-    consumers = sorted({quantity.tenant_id for quantity in quantities})
-    lines = rate(quantities, store.charged(session, period, consumers), currency)
+    charged = store.charged(session, period, tenant_ids)
     behind = store.evidence(session, period, tenant_ids)
-    return Rated(currency, [(line, behind[line.key]) for line in lines], store.titles(session))
+    lines = [
+        (line, difference(line, behind.get(line.key, NO_EVIDENCE), charged.get(line.key)))
+        for line in rate(quantities, charged, currency)
+    ]
+    return Rated(currency, lines, store.titles(session))

@@ -1,8 +1,10 @@
 """From seconds to money: a pure function. One rounding a line, half-even; devices share a line's amount without remainder."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Final
 
 from billing.core.money import Asset, half_even, largest_remainder
 from billing.core.period import HOUR, Span
@@ -24,12 +26,13 @@ class LineKey:
 
 @dataclass(frozen=True, slots=True)
 class LineEvidence:
-    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, and leased or
-    claimed time that is not billed, as (reason, seconds)."""
+    """What stands behind a line: a digest of its intervals, the seconds in which the device was also seen, leased or
+    claimed time that is not billed, as (reason, seconds), and the seconds that are billed because a gap was bridged."""
 
     usage_digest: str
     measured_seconds: int
     excluded: list[tuple[str, int]]
+    bridged_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +77,84 @@ def price_of(seconds: int, unit_price: Decimal, currency: Asset) -> int:
     return half_even(seconds * numerator * 10**currency.exponent, denominator * HOUR)
 
 
-def rate(
-    quantities: Iterable[Quantity], charged: Mapping[LineKey, tuple[int, int]], currency: Asset
-) -> list[RatedLine]:
-    """Lines for what is used and not yet charged. `charged` holds (seconds, amount) that earlier invoices charged.
+NO_EVIDENCE: Final = LineEvidence(hashlib.sha256().hexdigest(), 0, [])
+"""What stands behind a line of which no usage is left."""
+
+
+@dataclass(slots=True)
+class Charged:
+    """What was charged so far for a line, voids taken off; and of it, by device, (seconds, amount)."""
+
+    span: Span
+    seconds: int = 0
+    amount: int = 0
+    by_device: dict[int | None, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, device_id: int | None, seconds: int, amount: int) -> None:
+        known = self.by_device.get(device_id, (0, 0))
+        self.by_device[device_id] = (known[0] + seconds, known[1] + amount)
+        self.seconds, self.amount = self.seconds + seconds, self.amount + amount
+
+
+def rate(quantities: Iterable[Quantity], charged: Mapping[LineKey, Charged], currency: Asset) -> list[RatedLine]:
+    """Lines for what is used and not yet charged, or charged and no longer used (then negative).
 
     The whole line is rated and what was charged is taken off, so that nothing is charged twice and roundings do not add
-    up. A line of which nothing is left is left out.
+    up; every device's share likewise. A line of which nothing is left is left out.
     """
     by_key: dict[LineKey, list[Quantity]] = {}
     for quantity in quantities:
         by_key.setdefault(quantity.key, []).append(quantity)
     lines = []
-    for key, parts in sorted(by_key.items()):
-        parts.sort(key=lambda part: (part.device_id is None, part.device_id))
-        seconds_before, amount_before = charged.get(key, (0, 0))
-        seconds = sum(part.seconds for part in parts) - seconds_before
-        amount = price_of(sum(part.seconds for part in parts), key.unit_price, currency) - amount_before
-        if not seconds and not amount:
-            continue
-        amounts = largest_remainder(amount, [part.seconds for part in parts])
-        whole = largest_remainder(seconds, [part.seconds for part in parts])
-        shares = [Share(part.device_id, s, a) for part, s, a in zip(parts, whole, amounts, strict=True)]
-        lines.append(RatedLine(key, parts[0].span, seconds, amount, shares))
+    for key in sorted({*by_key, *charged}):
+        parts = sorted(by_key.get(key, ()), key=lambda part: (part.device_id is None, part.device_id))
+        before = charged.get(key) or Charged(parts[0].span)
+        whole = sum(part.seconds for part in parts)
+        price = price_of(whole, key.unit_price, currency)
+        seconds, amount = whole - before.seconds, price - before.amount
+        if seconds or amount:
+            amounts = largest_remainder(price, [part.seconds for part in parts]) if parts else []
+            wanted = {part.device_id: (part.seconds, a) for part, a in zip(parts, amounts, strict=True)}
+            lines.append(RatedLine(key, before.span, seconds, amount, _shares(wanted, before.by_device)))
     return lines
+
+
+def difference(line: RatedLine, whole: LineEvidence, charged: "Charged | None") -> LineEvidence:
+    """The evidence of a line of which a part was charged before: the coverage, exclusions and intervals of all of it, with
+    measured seconds in proportion to the line's own."""
+    if charged is None or not charged.seconds:
+        return whole
+    total = line.seconds + charged.seconds
+    measured = whole.measured_seconds * line.seconds // total if total > 0 else line.seconds
+    return LineEvidence(whole.usage_digest, measured, whole.excluded)
+
+
+Shares = Mapping[int | None, tuple[int, int]]
+
+
+def _shares(wanted: Shares, before: Shares) -> list[Share]:
+    """What every device's share still lacks."""
+    devices = sorted({*wanted, *before}, key=lambda device: (device is None, device or 0))
+    lacking = [
+        Share(device, wanted.get(device, (0, 0))[0] - before.get(device, (0, 0))[0],
+              wanted.get(device, (0, 0))[1] - before.get(device, (0, 0))[1])
+        for device in devices
+    ]  # fmt: skip
+    return [share for share in lacking if share.seconds or share.amount]
+
+
+def part_of(line: RatedLine, amount: int) -> RatedLine:
+    """A part of a line that is worth `amount`, with the like part of its seconds; shares sum to it exactly. What is left
+    of the line is left for later: a line is always what was not charged yet."""
+    assert line.amount and 0 <= amount * (1 if line.amount > 0 else -1) <= abs(line.amount)
+    seconds = line.seconds * amount // line.amount
+    shares, reached, taken = [], (0, 0), (0, 0)
+    for share in line.shares:
+        reached = (reached[0] + share.seconds, reached[1] + share.amount)
+        upto = (
+            reached[0] * seconds // line.seconds if line.seconds else 0,
+            reached[1] * amount // line.amount,
+        )
+        shares.append(Share(share.device_id, upto[0] - taken[0], upto[1] - taken[1]))
+        taken = upto
+    return RatedLine(line.key, line.span, seconds, amount, [one for one in shares if one.seconds or one.amount])

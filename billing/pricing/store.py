@@ -14,7 +14,7 @@ from billing.core.money import Asset
 from billing.core.period import Span
 from billing.db.tables.pricing import ChargeRow, PriceBookRow, PriceRow, SkuRow
 from billing.pricing.pricebook import PriceBook, digest
-from billing.pricing.rating import LineEvidence, LineKey, Quantity, RatedLine
+from billing.pricing.rating import Charged, LineEvidence, LineKey, Quantity, RatedLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ _PRICED = """
     used AS (
       SELECT u.id, u.tenant_id, u.device_id, u.during * period.r AS during, d.gpu_id,
              g.uuid || CASE WHEN d.profile = '' THEN '' ELSE '/' || d.gpu_i_id || ':' || d.profile END AS name,
-             g.model, d.profile, u.basis, u.lease_id
+             g.model, d.profile, u.basis, u.lease_id, u.bridged
         FROM period, usage u JOIN device d ON d.id = u.device_id JOIN gpu g ON g.id = d.gpu_id
        WHERE u.superseded_at IS NULL AND u.during && period.r
          AND (CAST(:tenants AS bigint[]) IS NULL OR u.tenant_id = ANY(:tenants))),
@@ -211,7 +211,9 @@ def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = 
            encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(priced.part))::bigint || ' '
              || extract(epoch FROM upper(priced.part))::bigint, chr(10)
              ORDER BY name COLLATE "C", lower(priced.part)), 'UTF8')), 'hex') AS digest,
-           coalesce(sum(measured.seconds), 0)::bigint AS measured
+           coalesce(sum(measured.seconds), 0)::bigint AS measured,
+           coalesce(sum(extract(epoch FROM upper(priced.part) - lower(priced.part))) FILTER (WHERE bridged), 0)::bigint
+             AS bridged
       FROM priced LEFT JOIN measured ON measured.id = priced.id AND measured.part = priced.part
      GROUP BY tenant_id, sku, per_hour, span"""
         ),
@@ -221,7 +223,7 @@ def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = 
     found = {}
     for r in rows:
         key = LineKey.of(r.tenant_id, r.sku, Span(r.start, r.until), r.per_hour)
-        found[key] = LineEvidence(r.digest, r.measured, excluded.get(key, []))
+        found[key] = LineEvidence(r.digest, r.measured, excluded.get(key, []), r.bridged)
     return found
 
 
@@ -273,15 +275,15 @@ def _excluded(session: Session, period: Span, values: dict[str, Any]) -> dict[Li
     return found
 
 
-def charged(session: Session, period: Span, tenant_ids: Iterable[int]) -> dict[LineKey, tuple[int, int]]:
-    """(seconds, amount) charged so far for each line of a period, voids taken off."""
-    found: dict[LineKey, tuple[int, int]] = {}
-    for row in session.exec(
-        select(ChargeRow).where(col(ChargeRow.tenant_id).in_(list(tenant_ids)), col(ChargeRow.during).op("<@")(period))
-    ):
+def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, Charged]:
+    """What was charged so far for each line of a period, on whatever invoice; voids taken off."""
+    query = select(ChargeRow).where(col(ChargeRow.during).op("<@")(period))
+    if tenant_ids is not None:
+        query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
+    found: dict[LineKey, Charged] = {}
+    for row in session.exec(query):
         key = LineKey.of(row.tenant_id, row.sku, row.during, row.unit_price)
-        seconds, amount = found.get(key, (0, 0))
-        found[key] = (seconds + row.seconds, amount + row.amount)
+        found.setdefault(key, Charged(row.during)).add(row.device_id, row.seconds, row.amount)
     return found
 
 

@@ -1,5 +1,5 @@
-"""Deals with every change of every transfer: books it, matches it, takes it back. Killed at any line, it loses nothing:
-a transfer counts as settled in the transaction that books it."""
+"""Deals with every change of every transfer: books it, matches it, takes it back; and asks about disputed usage. Killed at
+any line, it loses nothing: a transfer counts as settled in the transaction that books it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.reconciliation import postings, store
+from billing.reconciliation.asker import ask_about_disputes
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
@@ -57,7 +58,18 @@ class Reconciler:
                     self._deal_with(session, transfer, done)
                     chain.settle(session, transfer.id)
             if len(batch) < BATCH:
-                return done
+                break
+        self._ask_about_usage(done)
+        return done
+
+    def _ask_about_usage(self, done: Settled) -> None:
+        while True:
+            with self._database.transaction() as session:
+                self._fence(session)
+                new, seen = ask_about_disputes(session, self._clock.now(), BATCH)
+                done.exceptions += new
+            if seen < BATCH:
+                return
 
     def _deal_with(self, session: Session, transfer: Transfer, done: Settled) -> None:
         """An earlier incarnation may still stand: its block left the chain and came back between two ticks."""

@@ -41,8 +41,10 @@ class Resolver:
         now = self._clock.now()
         with self._database.transaction() as session:
             asked = store.answer(session, exception_id, resolution=how, reason=reason, actor=actor, now=now)
+            if asked.transfer_id is None and how is not Resolution.ACKNOWLEDGE:
+                raise Invalid(f"no money came in: {asked.detail}", remedy="--as acknowledge")
             done = "nothing was booked"
-            if asked.transfer_id is not None and how is not Resolution.ACKNOWLEDGE:
+            if how is not Resolution.ACKNOWLEDGE:
                 done = self._book(session, asked, how, tenant, reason)
             details = {"kind": asked.kind, "as": how, "booked": done}
             record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))

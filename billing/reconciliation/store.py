@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
@@ -16,6 +16,9 @@ from billing.db.tables.reconciliation import ExceptionRow, PaymentRow
 from billing.db.tables.tenants import TenantRow
 from billing.reconciliation.lifecycle import PAYMENT, Disposition, DispositionEvent
 from billing.reconciliation.matching import Allocation, Incoming, MatchKind
+
+OBSOLETE: Final = "obsolete"
+"""The resolution of an exception whose subject went away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,40 @@ def ask(session: Session, question: Question, now: datetime) -> None:
         session.flush()
 
 
+def keep_asking(session: Session, question: Question, now: datetime) -> bool:
+    """Ask, unless it is asked; what is open is told in the newest words. What a person has answered is not asked again.
+
+    Returns whether it is a new question.
+    """
+    row = session.exec(
+        select(ExceptionRow)
+        .where(
+            ExceptionRow.kind == question.kind,
+            ExceptionRow.subject == question.subject,
+            ExceptionRow.resolution != OBSOLETE,
+        )
+        .order_by(col(ExceptionRow.id).desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        ask(session, question, now)
+    elif row.status == "open":
+        row.detail = question.detail
+        session.add(row)
+        session.flush()
+    return row is None
+
+
+def withdraw(session: Session, kind: str, subject: str, reason: str, now: datetime) -> None:
+    """Close an open exception that nothing is left of."""
+    for row in session.exec(
+        select(ExceptionRow).where(
+            ExceptionRow.kind == kind, ExceptionRow.subject == subject, ExceptionRow.status == "open"
+        )
+    ):
+        _close(session, row, reason, now)
+
+
 def answer(session: Session, exception_id: int, *, resolution: str, reason: str, actor: str, now: datetime) -> Question:
     """Close an open exception, and return what was asked. What was merely acknowledged may still be decided.
 
@@ -205,9 +242,14 @@ def close_exceptions(session: Session, transfer_id: int, reason: str, now: datet
     """The transfer that an exception was about is gone."""
     undecided = (col(ExceptionRow.status) == "open") | (col(ExceptionRow.resolution) == "acknowledge")
     for row in session.exec(select(ExceptionRow).where(ExceptionRow.transfer_id == transfer_id, undecided)):
-        row.status, row.resolution, row.reason = "resolved", "obsolete", reason
-        row.resolved_by, row.resolved_at = "daemon", now
-        session.add(row)
+        _close(session, row, reason, now)
+
+
+def _close(session: Session, row: ExceptionRow, reason: str, now: datetime) -> None:
+    row.status, row.resolution, row.reason = "resolved", OBSOLETE, reason
+    row.resolved_by, row.resolved_at = "daemon", now
+    session.add(row)
+    session.flush()
 
 
 def exceptions(

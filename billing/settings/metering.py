@@ -107,6 +107,12 @@ class SourceSettings(Section):
     exclusion_minimum_seconds: int = Field(
         default=900, ge=60, le=864000, description="A leased device must be missing so long to be excluded"
     )
+    exclusion_cap_seconds: int = Field(
+        default=259_200,
+        ge=0,
+        le=2_678_400,
+        description="So much of a leased GPU's month is excluded without a person; the rest is proposed",
+    )
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Extra HTTP headers of every request")
     org_id: str = Field(
         default="", max_length=150, description="prometheus, kubernetes: the X-Scope-OrgID header, for Mimir"

@@ -72,11 +72,12 @@ CHAIN_STOPPED: Final = Gauge("stablemeter_chain_stopped", "1 while a chain waits
 UNSETTLED: Final = Gauge("stablemeter_transfers_unsettled", "Transfers that reconciliation has not dealt with.")
 INVOICES: Final = Gauge("stablemeter_invoices", "Invoices, by status.", ("status",))
 EXCEPTIONS: Final = Gauge("stablemeter_exceptions_open", "Exceptions that wait for a person.", ("kind",))
+PROPOSED: Final = Gauge("stablemeter_exclusions_proposed", "Exclusions of leased time that wait for a person.")
 FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest audit; anything but 0 is an alarm.")
 
 GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, GPUS, CHAIN_BLOCK, CHAIN_AGE, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
-    FINDINGS,
+    PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,

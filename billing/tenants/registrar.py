@@ -1,22 +1,48 @@
 """Registers tenants, their labels and their API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing.core.clock import Clock
-from billing.core.errors import Invalid
-from billing.db.engine import Database
+from billing.core.errors import Conflict, Invalid
+from billing.core.period import EPOCH, rfc3339
+from billing.db.engine import Database, Session
 from billing.tenants import store
 from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
-from billing.tenants.tenant import Tenant
+from billing.tenants.tenant import EXCLUDE_GAPS, GapRule, Tenant
 from billing.trail.store import Deed, record
+
+ClosedFor = Callable[[Session, int], datetime | None]
+"""Until when a tenant's time was invoiced. Invoicing knows; bootstrap wires it."""
+
+
+def nothing_closed(session: Session, tenant_id: int) -> datetime | None:
+    """For who only registers: nothing was invoiced yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapChange:
+    """A tenant's new gap rule. Without `since` it holds from the first moment that was not invoiced yet."""
+
+    rule: GapRule
+    since: datetime | None = None
+    reason: str = ""
 
 
 class Registrar:
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, closed_for: ClosedFor = nothing_closed) -> None:
+        self._database, self._clock, self._closed_for = database, clock, closed_for
 
-    def add(self, tenant: Tenant, labels: Sequence[str], *, since: datetime | None = None, actor: str) -> Tenant:
+    def add(
+        self,
+        tenant: Tenant,
+        labels: Sequence[str],
+        *,
+        since: datetime | None = None,
+        gap: GapRule = EXCLUDE_GAPS,
+        actor: str,
+    ) -> Tenant:
         """Add a tenant. A label is `label` or `source:label`; it counts from `since` (left out: from the start of time)."""
         now = self._clock.now()
         with self._database.transaction() as session:
@@ -26,8 +52,40 @@ class Registrar:
                 store.claim(
                     session, added, source=source, label=name, since=since or datetime.fromtimestamp(0, now.tzinfo)
                 )
-            record(session, Deed(now, actor, "tenant.add", f"tenant {tenant.slug}", details={"labels": list(labels)}))
+            if gap != EXCLUDE_GAPS:
+                store.set_gap(session, added.id, gap, EPOCH, now)
+            details = {"labels": list(labels), "gaps": str(gap)}
+            record(session, Deed(now, actor, "tenant.add", f"tenant {tenant.slug}", details=details))
         return added
+
+    def set_gap(self, slug: str, change: GapChange, *, actor: str) -> datetime:
+        """Give a tenant another gap rule, and answer from when on it holds.
+
+        Only open time is derived again. Raises Conflict when the rule would reach back into invoiced time.
+        """
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            tenant = store.by_slug(session, slug)
+            closed = self._closed_for(session, tenant.id) or EPOCH
+            since = change.since or closed
+            if since < closed:
+                raise Conflict(
+                    f"{slug} was invoiced until {rfc3339(closed)}", remedy=f"--from {rfc3339(closed)}, or leave it out"
+                )
+            store.set_gap(session, tenant.id, change.rule, since, now)
+            details = {"gaps": str(change.rule), "since": rfc3339(since)}
+            record(session, Deed(now, actor, "tenant.gap", f"tenant {slug}", change.reason, details))
+        return since
+
+    def label(self, slug: str, labels: Sequence[str], *, since: datetime | None, actor: str) -> None:
+        """Let more labels mean a tenant, as in `add`. All of them, or none."""
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            tenant = store.by_slug(session, slug)
+            for label in labels:
+                source, _, name = label.rpartition(":")
+                store.claim(session, tenant, source=source, label=name, since=since or EPOCH)
+            record(session, Deed(now, actor, "tenant.label", f"tenant {slug}", details={"labels": list(labels)}))
 
     def create_key(self, *, name: str, role: KeyRole, tenant: str, actor: str) -> str:
         """Make a key and return it in plain, for the only time."""

@@ -7,10 +7,10 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
-from billing.core.period import FOREVER, Span
-from billing.db.tables.tenants import ApiKeyRow, ClaimRow, TenantRow
+from billing.core.period import FOREVER, Span, epoch_seconds
+from billing.db.tables.tenants import ApiKeyRow, ClaimRow, GapTermRow, TenantRow
 from billing.tenants.keys import Bearer, KeyRole, NewKey
-from billing.tenants.tenant import Attribution, Claim, Tenant
+from billing.tenants.tenant import EXCLUDE_GAPS, Attribution, Claim, GapPolicy, GapRule, GapTerm, Tenant
 
 
 def add(session: Session, tenant: Tenant, now: datetime) -> Tenant:
@@ -116,6 +116,39 @@ def underived_claims(session: Session) -> list[tuple[int, Span]]:
 def mark_claims_derived(session: Session, claims: Sequence[int], now: datetime) -> None:
     """Usage reflects these claims, and no others: somebody may have added one meanwhile."""
     for row in session.exec(select(ClaimRow).where(col(ClaimRow.id).in_(claims))):
+        row.derived_at = now
+        session.add(row)
+
+
+def set_gap(session: Session, tenant_id: int, rule: GapRule, since: datetime, now: datetime) -> None:
+    session.add(
+        GapTermRow(tenant_id=tenant_id, policy=rule.policy, limit_seconds=rule.limit_seconds, since=since, set_at=now)
+    )
+    session.flush()
+
+
+def gap_terms(session: Session) -> list[GapTerm]:
+    """All terms, in the order in which they were set. A tenant without any has the rule `exclude`."""
+    rows = session.exec(select(GapTermRow).order_by(col(GapTermRow.id)))
+    return [GapTerm(r.tenant_id, GapRule(GapPolicy(r.policy), r.limit_seconds), epoch_seconds(r.since)) for r in rows]
+
+
+def gap_of(session: Session, tenant_id: int, at: datetime) -> GapRule:
+    """The rule that is in force at a time."""
+    second = epoch_seconds(at)
+    found = [one.rule for one in gap_terms(session) if one.tenant_id == tenant_id and one.since <= second]
+    return found[-1] if found else EXCLUDE_GAPS
+
+
+def underived_gaps(session: Session) -> list[tuple[int, Span]]:
+    """(term, span) of the gap terms that usage does not reflect yet."""
+    rows = session.exec(select(GapTermRow).where(col(GapTermRow.derived_at).is_(None)).order_by(col(GapTermRow.id)))
+    return [(row.id or 0, Span(row.since, FOREVER)) for row in rows]
+
+
+def mark_gaps_derived(session: Session, terms: Sequence[int], now: datetime) -> None:
+    """Usage reflects these terms, and no others: somebody may have set one meanwhile."""
+    for row in session.exec(select(GapTermRow).where(col(GapTermRow.id).in_(terms))):
         row.derived_at = now
         session.add(row)
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from billing.core.errors import Invalid
 from billing.core.period import Seconds
@@ -16,6 +17,49 @@ class Attribution(StrEnum):
 
     LEASE = "lease"
     OBSERVED = "observed"
+
+
+class GapPolicy(StrEnum):
+    """What blind time between two sightings of one payer is: never billed, billed up to a limit, or (`lease`) of no
+    consequence, because the tenant's leases are billed in full whatever the metrics say."""
+
+    EXCLUDE = "exclude"
+    BRIDGE = "bridge"
+    LEASE = "lease"
+
+
+GAP_SECONDS_MAX: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class GapRule:
+    """`limit_seconds`: the longest gap that is bridged. A longer one is not billed at all, not even in part."""
+
+    policy: GapPolicy = GapPolicy.EXCLUDE
+    limit_seconds: int = 0
+
+    def __post_init__(self) -> None:
+        if self.policy is GapPolicy.BRIDGE and not 0 < self.limit_seconds <= GAP_SECONDS_MAX:
+            raise Invalid(
+                f"the gap policy bridge needs a limit of 1 to {GAP_SECONDS_MAX} s", remedy="--gap-limit-seconds 900"
+            )
+        if self.policy is not GapPolicy.BRIDGE and self.limit_seconds:
+            raise Invalid(f"the gap policy {self.policy} has no limit", remedy="leave --gap-limit-seconds out")
+
+    def __str__(self) -> str:
+        return f"bridge up to {self.limit_seconds} s" if self.policy is GapPolicy.BRIDGE else self.policy.value
+
+
+EXCLUDE_GAPS: Final = GapRule()
+
+
+@dataclass(frozen=True, slots=True)
+class GapTerm:
+    """From `since` on this is the tenant's rule, until a term that was set later says otherwise."""
+
+    tenant_id: int
+    rule: GapRule
+    since: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from billing.bootstrap import App
 from billing.db import migrate
 from billing.web import auth, errors
-from billing.web.api import devices, exceptions, invoices, leases, payments, tenants, usage
+from billing.web.api import devices, exceptions, exclusions, invoices, leases, payments, tenants, usage
 from billing.web.bodies import Route
 from billing.web.deps import Wired
 from billing.web.pages import docs, health, pay
@@ -23,6 +23,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     pay.router,
     tenants.router,
     leases.router,
+    exclusions.router,
     devices.router,
     usage.router,
     invoices.router,

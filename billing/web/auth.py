@@ -73,6 +73,9 @@ _STAFF: Final = (KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR)
 Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 """Changes the fleet, tenants and leases."""
 
+Finance = Annotated[Caller, Depends(Allow(KeyRole.FINANCE))]
+"""Decides what is billed."""
+
 Staff = Annotated[Caller, Depends(Allow(*_STAFF))]
 """Reads what concerns all tenants."""
 

@@ -108,7 +108,7 @@ def devices(
 _USAGE = """
     WITH span AS (SELECT tstzrange(:start, :end) AS r),
     used AS (
-      SELECT u.id, u.device_id, u.basis, l.reference AS lease, g.uuid, d.gpu_i_id, d.profile, g.model, g.host,
+      SELECT u.id, u.device_id, u.basis, u.bridged, l.reference AS lease, g.uuid, d.gpu_i_id, d.profile, g.model, g.host,
              lower(u.during * span.r) AS start, upper(u.during * span.r) AS until,
              extract(epoch FROM upper(u.during * span.r) - lower(u.during * span.r))::bigint AS seconds,
              (SELECT s.code FROM sku s WHERE g.model = ANY(s.models) AND s.profile = d.profile
@@ -210,6 +210,7 @@ _GAUGES: Final[dict[Gauge, str]] = {
         SELECT s.status, count(i.id) FROM unnest(ARRAY['open', 'paid', 'void', 'uncollectible']) AS s (status)
           LEFT JOIN invoice i ON i.status = s.status GROUP BY s.status ORDER BY s.status""",
     metrics.EXCEPTIONS: "SELECT kind, count(*) FROM exception WHERE status = 'open' GROUP BY kind ORDER BY kind",
+    metrics.PROPOSED: "SELECT count(*) FROM exclusion WHERE superseded_at IS NULL AND state = 'proposed'",
     metrics.FINDINGS: """
         SELECT (details ->> 'count')::bigint FROM trail WHERE action = 'audit' ORDER BY id DESC LIMIT 1""",
 }

@@ -95,6 +95,10 @@ def _settle(site: Site) -> None:
     site.node.mine(12)
     told["sync final"] = site("chain", "sync", "anvil")
     told["reconcile"] = site("reconcile")
+    hours = ("--from", rfc3339(site.start), "--to", rfc3339(site.start.replace(hour=6)))
+    told["maintenance"] = site(
+        "maintenance", "add", *hours, "--gpu", "GPU-mystery", "--reason", "fans", "--reference", "w1"
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from billing.fleet.gpu import DeviceKey
 from billing.leasing.leaser import Leaser
 from billing.pricing.pricebook import parse
 from billing.pricing.rater import Rater, rated
-from billing.pricing.rating import LineKey, Quantity, price_of, rate
+from billing.pricing.rating import Charged, LineKey, Quantity, price_of, rate
 from billing.tenants.registrar import Registrar
 from tests.factories import OPERATOR, ScriptedSource, add_tenants, at, collector, second, tenant
 
@@ -91,7 +91,10 @@ def test_charges_sum_to_lines_and_nothing_is_charged_twice(quantities: list[Quan
     for line in lines:
         assert sum(share.amount for share in line.shares) == line.amount
         assert sum(share.seconds for share in line.shares) == line.seconds
-    charged = {line.key: (line.seconds, line.amount) for line in lines}
+    charged = {line.key: Charged(line.span) for line in lines}
+    for line in lines:
+        for share in line.shares:
+            charged[line.key].add(share.device_id, share.seconds, share.amount)
     assert rate(quantities, charged, USD) == [], "the same usage again is nothing more"
     if quantities:
         late = data.draw(st.sampled_from(quantities))
@@ -99,7 +102,10 @@ def test_charges_sum_to_lines_and_nothing_is_charged_twice(quantities: list[Quan
         added = rate(more, charged, USD)
         whole = {line.key: line.amount for line in rate(more, {}, USD)}
         for line in added:
-            assert line.amount == whole[line.key] - charged.get(line.key, (0, 0))[1]
+            before = charged.get(line.key)
+            assert line.amount == whole[line.key] - (before.amount if before else 0)
+            assert sum(share.amount for share in line.shares) == line.amount
+            assert sum(share.seconds for share in line.shares) == line.seconds
 
 
 def test_a_price_change_splits_a_line_at_that_instant(database: Database) -> None:

@@ -8,15 +8,19 @@ from hypothesis import strategies as st
 
 from billing.core.period import Seconds, clip, merge, subtract
 from billing.fleet.gpu import SLOTS, Device, DeviceKey, Sighting, gpu_seat, overlaps, seat_instances
-from billing.metering.conservation import Ledger, account
-from billing.metering.coverage import IDLE, Seen, Segment, State, join, observe, present
+from billing.fleet.place import Place
+from billing.metering.conservation import Category, Ledger, account
+from billing.metering.coverage import IDLE, Absence, Seen, Segment, State, join, observe, present
+from billing.metering.derivation import Evidence, Terms, derive
+from billing.metering.exclusion import Maintenance
 from billing.metering.reading import Cadence, Run, runs_of
 from billing.metering.runs import Row, splice
-from billing.metering.usage import Evidence, Excluded, ExclusionRule, Held, Labels, Terms, derive
-from billing.tenants.tenant import Claim
+from billing.metering.usage import Excluded, ExclusionRule, Gaps, Held, Labels
+from billing.tenants.tenant import Claim, GapPolicy, GapRule, GapTerm
 
 CADENCE = Cadence(interval_ms=15_000, max_gap_ms=40_000)
 HORIZON = 1200
+HOME = Place(0, 1, "s", "n1", "n1:9400")
 
 
 def runs_from(series: list[tuple[int, str]]) -> list[Run]:
@@ -171,16 +175,27 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
         if segments:
             found[one.key] = segments
     up = merge(data.draw(st.lists(spans, max_size=4)))
-    observed = observe(found, DEVICES, {"n1:9400": up}, window)
+    observed = observe(found, DEVICES, Absence("s", {"n1:9400": up}, {1: [(*window, HOME)]}), window)
     leases, last = [], 0
     for number in range(data.draw(st.integers(0, 2))):
         start = data.draw(st.integers(last, last + 40))
         last = data.draw(st.integers(start + 1, start + 60))
         leases.append(Held(number + 1, tenant_id=9, span=(start, last)))
-    decided = [(a, b, Excluded("maintenance", "operator")) for a, b in merge(data.draw(st.lists(spans, max_size=2)))]
+    decided = [
+        (a, b, Excluded("device missing", "decision:source:s", data.draw(st.sampled_from(["accepted", "rejected"]))))
+        for a, b in merge(data.draw(st.lists(spans, max_size=2)))
+    ]
     labels = Labels([Claim(1, "", "a", data.draw(spans)), Claim(2, "s", "b", (0, 10**9))], billable=[1, 2, 9])
-    rule = ExclusionRule(data.draw(st.booleans()), minimum_seconds=7)
-    derived = derive(Evidence(DEVICES, observed, leases, decided), window, Terms(1, labels, rule))
+    rule = ExclusionRule(data.draw(st.booleans()), 7, data.draw(st.sampled_from([None, 0, 10])))
+    gaps = Gaps(
+        [GapTerm(2, GapRule(GapPolicy.BRIDGE, data.draw(st.integers(1, 40))), since=data.draw(st.integers(0, 60)))]
+    )
+    planned = [Maintenance("w", "work", span) for span in data.draw(st.lists(spans, max_size=2))]
+    derived = derive(
+        Evidence(DEVICES, observed, leases, decided, planned), window, Terms({"s": (1, rule)}, labels, gaps)
+    )
+    for i, (_, end, _) in enumerate(derived.exclusions):
+        assert all(end <= s for s, _, _ in derived.exclusions[i + 1 :]), "two derived exclusions of one second"
 
     seats = {one.id: one.seat for one in DEVICES}
     billed = [(seats[d], (s, e)) for d, rows in derived.usage.items() for s, e, _ in rows]
@@ -189,7 +204,7 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
             assert not (overlaps(seat, other_seat) and overlaps(span, other_span)), "two payers for one slot-second"
     for held in leases:
         paid = [(s, e) for rows in derived.usage.values() for s, e, payer in rows if payer.lease_id == held.lease_id]
-        excluded = [(s, e) for s, e, _ in [*derived.exclusions, *decided]]
+        excluded = [(s, e) for s, e, one in [*derived.exclusions, *decided] if one.state == "accepted"]
         served = clip(held.span, SERVICE)
         assert paid == subtract([served] if served else [], excluded), (
             "leased time in service is billed but for exclusions"
@@ -199,6 +214,10 @@ def test_every_generated_gpu_is_conserved_and_no_slot_is_billed_twice(data: st.D
     result = account(Ledger(DEVICES, observed, derived.usage, leases, exclusions), (20, 100), labels)
     assert result.whole == 70 * SLOTS
     assert result.difference == 0, result.slot_seconds
+    asked = [(seats[d], clip((s, e), (20, 100))) for d, rows in derived.disputes.items() for s, e, _ in rows]
+    assert result.slot_seconds.get(Category.DISPUTED, 0) == sum(
+        (seat[1] - seat[0]) * (span[1] - span[0]) for seat, span in asked if span
+    ), "every disputed slot-second is somebody's question, and nothing else is"
 
 
 @given(

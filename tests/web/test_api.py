@@ -8,6 +8,7 @@ from billing.core.onchain import checksum
 from billing.invoicing.verify import verify
 from billing.tenants.keys import KeyRole
 from billing.trail.store import about
+from tests.factories import at
 from tests.web.client import USDC, Client
 from tests.web.scene import SENDER, Scene
 
@@ -154,7 +155,7 @@ def test_usage_says_where_the_hours_went(scene: Scene, operator: Client) -> None
     one = operator.json("/api/v1/usage?tenant=acme&from=2026-10-01T02:00:00Z&to=2026-10-01T05:00:00Z")
     assert one["totals"] == {
         "seconds": 10_800,
-        "by_sku": [{"sku": "h100", "seconds": 10_800, "coverage": "1.0000", "excluded": []}],
+        "by_sku": [{"sku": "h100", "seconds": 10_800, "coverage": "1.0000", "bridged_seconds": 0, "excluded": []}],
     }
     (item,) = one["items"]
     assert (item["start"], item["end"]) == ("2026-10-01T02:00:00Z", "2026-10-01T05:00:00Z"), "clipped to what was asked"
@@ -352,3 +353,19 @@ def test_every_list_is_paged_by_cursors(scene: Scene, operator: Client) -> None:
         two = operator.json(f"/api/v1/{name}?limit=1&cursor={one['next_cursor']}")
         assert one["items"] + two["items"] == whole["items"], name
         assert len(whole["items"]) == 2 and two["next_cursor"] is None
+
+
+def test_a_gap_policy_holds_from_where_the_tenant_was_not_invoiced(scene: Scene, operator: Client) -> None:
+    scene.invoiced("acme")
+    before = operator.json("/api/v1/tenants/acme")
+    assert (before["gap_policy"], before["gap_limit_seconds"]) == ("exclude", 0)
+    path = "/api/v1/tenants/acme/gap-policy"
+    body = {"gap_policy": "bridge", "gap_limit_seconds": 600}
+    refused = operator.post(path, {**body, "from": "2026-10-05"})
+    assert refused.status_code == 409 and "acme was invoiced until 2026-11-01T00:00:00Z" in refused.json()["detail"]
+    assert operator.post(path, {"gap_policy": "bridge"}).status_code == 400
+    scene.clock.move_to(at(5, day=31) + timedelta(days=1))
+    after = operator.post(path, {**body, "reason": "contract of June"}).json()
+    assert (after["gap_policy"], after["gap_limit_seconds"]) == ("bridge", 600)
+    with scene.app.database.transaction() as session:
+        assert [deed.reason for deed in about(session, "tenant acme")][-1] == "contract of June"

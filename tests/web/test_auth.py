@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from sqlalchemy import text
 
 from billing.bootstrap import App
 from billing.tenants.keys import KeyRole
@@ -21,6 +22,13 @@ RULES: Final = {
     ("GET", "/api/v1/tenants"): STAFF,
     ("GET", "/api/v1/tenants/{slug}"): STAFF,
     ("POST", "/api/v1/tenants"): {O},
+    ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
+    ("GET", "/api/v1/exclusions"): STAFF,
+    ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
+    ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
+    ("GET", "/api/v1/maintenance"): STAFF,
+    ("POST", "/api/v1/maintenance"): {O},
+    ("POST", "/api/v1/maintenance/{reference}/end"): {O},
     ("GET", "/api/v1/leases"): EVERYBODY,
     ("POST", "/api/v1/leases"): {O},
     ("POST", "/api/v1/leases/{reference}/end"): {O},
@@ -39,6 +47,17 @@ PUBLIC: Final = {
 
 BODIES: Final = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
+    ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
+    ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
+    ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
+    ("POST", "/api/v1/maintenance"): {
+        "start": "2026-11-01",
+        "end": "2026-11-02",
+        "reason": "fans",
+        "reference": "fans",
+        "uuids": ["GPU-acme"],
+    },
+    ("POST", "/api/v1/maintenance/{reference}/end"): {"reason": "done"},
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
 }
@@ -74,7 +93,10 @@ def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
 
 
 def called(one: Client, method: str, path: str, number: str) -> int:
-    url = path.format(slug="acme", reference="lease-acme", number=number) + QUERIES.get(path, "")
+    reference = "fans" if "maintenance" in path else "lease-acme"
+    url = path.format(
+        slug="acme", reference=reference, number=number, exclusion=1 if "accept" in path else 2
+    ) + QUERIES.get(path, "")
     body = BODIES.get((method, path))
     return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
 
@@ -82,6 +104,14 @@ def called(one: Client, method: str, path: str, number: str) -> int:
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    with scene.app.database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO exclusion (gpu_id, during, reason, evidence, state, recorded_at)"
+                " SELECT id, tstzrange('2026-10-01', '2026-10-02'), 'missing', 'source:s', 'proposed', now()"
+                " FROM gpu CROSS JOIN generate_series(1, 2)"
+            )
+        )
     callers = {role: scene.client(role, "acme" if role is T else "") for role in KeyRole}
     nobody = Client(create_app(scene.app))
     for (method, path), allowed in sorted(RULES.items()):

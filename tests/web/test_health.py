@@ -76,6 +76,7 @@ def test_metrics_show_the_state_of_the_database(scene: Scene) -> None:
         'stablemeter_source_blind_seconds{source="script"} 0.0',
         "stablemeter_transfers_unsettled 0.0",
         "stablemeter_audit_findings 0.0",
+        "stablemeter_exclusions_proposed 0.0",
     ):
         assert line in page.text.splitlines(), line
     assert "stablemeter_source_lag_seconds" in page.text

@@ -73,6 +73,7 @@ class InvoiceLineRow(SQLModel, table=True):
     unit_price: Decimal = Field(sa_type=Price)
     amount: int = Field(sa_type=Units)
     measured_seconds: int = Field(sa_type=BigInteger)
+    bridged_seconds: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     excluded: list[Any] = Field(default_factory=list, sa_type=Json)
     usage_digest: str
 

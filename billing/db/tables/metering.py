@@ -14,7 +14,8 @@ CURRENT = text("superseded_at is null")
 
 
 class SourceRow(SQLModel, table=True):
-    """A configured source. Windows from `since` on are due."""
+    """A configured source. Windows from `since` on are due. How its word about missing devices is taken is kept with it, for
+    what it said stays when it is configured no more."""
 
     __tablename__: ClassVar[Any] = "source"
 
@@ -22,6 +23,11 @@ class SourceRow(SQLModel, table=True):
     name: str = Field(unique=True)
     type: str
     since: datetime = Field(sa_type=UtcTime)
+    operator_evidence: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    exclusion_minimum_seconds: int = Field(
+        default=900, sa_type=BigInteger, sa_column_kwargs={"server_default": text("900")}
+    )
+    exclusion_cap_seconds: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     failed_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
     failure: str = ""
 
@@ -124,12 +130,69 @@ class UsageRow(SQLModel, table=True):
     basis: str
     lease_id: int | None = ref_or_none("lease.id")
     source_id: int | None = ref_or_none("source.id")
+    bridged: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """Billed, though nobody saw it: blind time that the tenant's gap policy bridges."""
     recorded_at: datetime = Field(sa_type=UtcTime)
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
+class DisputeRow(SQLModel, table=True):
+    """A span in which labels of several tenants, or of a tenant and of nobody known, were on one device: billed to nobody.
+
+    `asked` says that the exception about it is as the row is now.
+    """
+
+    __tablename__: ClassVar[Any] = "dispute"
+    __table_args__ = (
+        Index("ix_dispute_device", "device_id", text("lower(during)"), postgresql_where=CURRENT),
+        Index("ix_dispute_unasked", "id", postgresql_where=text("not asked")),
+    )
+
+    id: int | None = key()
+    device_id: int = ref("device.id")
+    during: Span = Field(sa_type=SpanColumn)
+    labels: list[str] = Field(default_factory=list, sa_type=Texts)
+    asked: bool = False
+    recorded_at: datetime = Field(sa_type=UtcTime)
+    superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class MaintenanceRow(SQLModel, table=True):
+    """One GPU of a maintenance window. `reference` groups the GPUs that were announced together."""
+
+    __tablename__: ClassVar[Any] = "maintenance"
+    __table_args__ = (Index("ix_maintenance_during", "during", postgresql_using="gist"),)
+
+    id: int | None = key()
+    reference: str = Field(index=True)
+    gpu_id: int = ref("gpu.id", index=True)
+    during: Span = Field(sa_type=SpanColumn)
+    reason: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class UsageMonthRow(SQLModel, table=True):
+    """When usage of a month changed last. Invoicing looks for adjustments in invoiced months that changed since."""
+
+    __tablename__: ClassVar[Any] = "usage_month"
+
+    start: datetime = Field(sa_type=UtcTime, primary_key=True)
+    changed_at: datetime = Field(sa_type=UtcTime)
+
+
+class DueSpanRow(SQLModel, table=True):
+    """Time whose usage must be derived again, because a person decided something about it."""
+
+    __tablename__: ClassVar[Any] = "due_span"
+
+    id: int | None = key()
+    during: Span = Field(sa_type=SpanColumn)
+    derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True, index=True)
+
+
 class ExclusionRow(SQLModel, table=True):
-    """Leased time that is not billed, and why. Only accepted ones count."""
+    """Leased time that is not billed, and why. Only accepted ones count; a proposed one waits for a person."""
 
     __tablename__: ClassVar[Any] = "exclusion"
     __table_args__ = (

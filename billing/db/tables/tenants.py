@@ -58,6 +58,27 @@ class ClaimRow(SQLModel, table=True):
     derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
+class GapTermRow(SQLModel, table=True):
+    """From `since` on, how gaps in the tenant's usage are taken; of two terms the one that was set later counts.
+
+    Terms are dated so that time which was invoiced keeps the rule that it was invoiced by.
+    """
+
+    __tablename__: ClassVar[Any] = "tenant_gap_term"
+    __table_args__ = (
+        CheckConstraint("policy in ('exclude', 'bridge', 'lease')", name="policy"),
+        CheckConstraint("(policy = 'bridge') = (limit_seconds > 0)", name="limit"),
+    )
+
+    id: int | None = key()
+    tenant_id: int = ref("tenant.id", index=True)
+    policy: str
+    limit_seconds: int = 0
+    since: datetime = Field(sa_type=UtcTime)
+    set_at: datetime = Field(sa_type=UtcTime)
+    derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
 class ApiKeyRow(SQLModel, table=True):
     """Only the SHA-256 of a key is kept: keys are 32 random bytes, so a slow hash would add nothing."""
 

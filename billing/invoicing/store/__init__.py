@@ -114,6 +114,7 @@ def add(session: Session, one: Issued) -> int:
             unit_price=line.rated.key.unit_price,
             amount=line.rated.amount,
             measured_seconds=line.evidence.measured_seconds,
+            bridged_seconds=line.evidence.bridged_seconds,
             excluded=[list(one) for one in line.evidence.excluded],
             usage_digest=line.evidence.usage_digest,
         )
@@ -220,6 +221,7 @@ def lines(session: Session, invoice_id: int) -> list[InvoiceLine]:
             row.measured_seconds,
             [(str(reason), int(seconds)) for reason, seconds in row.excluded],
             row.usage_digest,
+            row.bridged_seconds,
         )
         for row, slug in rows
     ]

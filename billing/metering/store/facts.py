@@ -53,7 +53,8 @@ def intervals(session: Session, tenant_id: int, sku: str, period: Span) -> list[
             "SELECT g.uuid || CASE WHEN d.profile = '' THEN '' ELSE '/' || d.gpu_i_id || ':' || d.profile END AS device,"
             ' g.host, lower(u.during * p.r) AS "from", upper(u.during * p.r) AS "to",'
             " extract(epoch FROM upper(u.during * p.r) - lower(u.during * p.r))::bigint AS seconds, u.basis,"
-            " coalesce('lease ' || l.reference, 'label seen by ' || s.name) AS because,"
+            " CASE WHEN u.bridged THEN 'gap bridged, label seen by ' || s.name || ' before and after'"
+            " ELSE coalesce('lease ' || l.reference, 'label seen by ' || s.name) END AS because,"
             " count(r.id) AS readings,"
             " encode(sha256(convert_to(coalesce(string_agg(r.digest, '' ORDER BY r.during), ''), 'UTF8')), 'hex') AS digest"
             " FROM (SELECT tstzrange(:start, :end) AS r) p CROSS JOIN usage u JOIN device d ON d.id = u.device_id"

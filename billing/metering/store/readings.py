@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from billing.core.period import Seconds, Span
 from billing.db.tables.metering import ReadingRow, SourceRow
+from billing.metering.usage import ExclusionRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,35 @@ class Read:
     blind_seconds: int
 
 
-def source(session: Session, name: str, kind: str, since: datetime) -> SourceRow:
-    """The source's row; made at first sight, with windows due from `since` on."""
+def source(session: Session, name: str, kind: str, since: datetime, rule: ExclusionRule) -> int:
+    """The id of a source; made at first sight, with windows due from `since` on. It is as the settings say."""
     row = session.exec(select(SourceRow).where(SourceRow.name == name)).first()
     if row is None:
         row = SourceRow(name=name, type=kind, since=since)
-        session.add(row)
-        session.flush()
-    elif since < row.since:
-        row.since = since
-        session.add(row)
-    return row
+    row.since = min(since, row.since)
+    row.operator_evidence = rule.operator_evidence
+    row.exclusion_minimum_seconds, row.exclusion_cap_seconds = rule.minimum_seconds, rule.cap_seconds
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    return row.id
+
+
+def since(session: Session, source_id: int) -> datetime:
+    return session.get_one(SourceRow, source_id).since
+
+
+def sources(session: Session) -> dict[str, tuple[int, ExclusionRule]]:
+    """Every source that was ever configured, the first one first: its id, and how its word is taken."""
+    rows = session.exec(select(SourceRow).order_by(col(SourceRow.id)))
+    return {
+        row.name: (
+            row.id,
+            ExclusionRule(row.operator_evidence, row.exclusion_minimum_seconds, row.exclusion_cap_seconds),
+        )
+        for row in rows
+        if row.id is not None
+    }
 
 
 def lock(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""Rows of observations, usage and exclusions: loaded as runs, changed by splices, never deleted."""
+"""Rows of observations, usage, exclusions and disputes: loaded as runs, changed by splices, never deleted."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session
 
-from billing.core.period import Seconds, at_second, month_starts
+from billing.core.period import Seconds, at_second, epoch_seconds, month_of, month_starts
 from billing.db.engine import raw_cursor
 from billing.fleet.gpu import Seat
 from billing.metering.coverage import Seen, Segment, State
@@ -23,40 +23,55 @@ Runs = dict[int, list[Row[V]]]
 """Current rows by device (or GPU) id."""
 
 
-def observations(session: Session, source_id: int, window: Seconds) -> Runs[Seen]:
-    """A source's current runs that overlap or touch a window, whole."""
+def observations(session: Session, source_id: int, window: Seconds, devices: Sequence[int] | None = None) -> Runs[Seen]:
+    """A source's current runs that overlap or touch a window, whole; of all devices, or some."""
+    chosen = "" if devices is None else " AND device_id = ANY(%(devices)s)"
     return _load(
         session,
         f"SELECT device_id, id, {_TIMES}, state, labels, reason FROM observation"
-        f" WHERE source_id = %(key)s AND {_TOUCHES} ORDER BY device_id, during",
+        f" WHERE source_id = %(key)s AND {_TOUCHES}{chosen} ORDER BY device_id, during",
         window,
         lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
         source_id,
+        devices,
     )
 
 
-def home_observations(session: Session, window: Seconds) -> Runs[Seen]:
-    """What every GPU's home source saw near a window."""
-    return _load(
-        session,
-        f"SELECT device_id, o.id, {_TIMES}, state, labels, reason FROM observation o"
-        " JOIN device d ON d.id = o.device_id JOIN gpu g ON g.id = d.gpu_id"
-        " JOIN source s ON s.id = o.source_id AND s.name = g.source"
-        f" WHERE %(key)s AND {_TOUCHES} ORDER BY device_id, during",
-        window,
-        lambda row: Seen(State(row[4]), tuple(row[5]), row[6]),
-        True,
+def views(session: Session, window: Seconds, devices: Sequence[int]) -> dict[str, dict[int, list[Segment]]]:
+    """What every source says about some devices near a window: {source: {device id: segments}}, the first configured source
+    first. Segments are whole runs, and name their source."""
+    found: dict[str, dict[int, list[Segment]]] = {}
+    cursor = raw_cursor(session)
+    cursor.execute(
+        f"SELECT s.name, device_id, {_TIMES}, state, labels, reason FROM observation JOIN source s ON s.id = source_id"
+        f" WHERE device_id = ANY(%(devices)s) AND {_TOUCHES} ORDER BY source_id, device_id, during",
+        {"start": window[0], "end": window[1], "devices": list(devices)},
     )
+    for source, device, start, end, state, labels, reason in cursor:
+        seen = Seen(State(state), tuple(labels), reason, source)
+        found.setdefault(source, {}).setdefault(device, []).append((start, end, seen))
+    return found
+
+
+def missing_since(session: Session, window: Seconds, devices: Sequence[int]) -> dict[int, int]:
+    """Devices of which some source says that they were missing near a window: {device id: start of the first run}."""
+    cursor = raw_cursor(session)
+    cursor.execute(
+        "SELECT device_id, extract(epoch FROM min(lower(during)))::bigint FROM observation"
+        f" WHERE device_id = ANY(%(devices)s) AND state = 'missing' AND {_TOUCHES} GROUP BY device_id",
+        {"start": window[0], "end": window[1], "devices": list(devices)},
+    )
+    return dict(cursor.fetchall())
 
 
 def usage(session: Session, devices: Sequence[int], window: Seconds) -> Runs[Payer]:
     """Current usage of some devices that overlaps or touches a window, whole."""
     return _load(
         session,
-        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id FROM usage"
+        f"SELECT device_id, id, {_TIMES}, tenant_id, lease_id, source_id, bridged FROM usage"
         f" WHERE device_id = ANY(%(key)s) AND {_TOUCHES} ORDER BY device_id, during",
         window,
-        lambda row: Payer(row[4], row[5], row[6]),
+        lambda row: Payer(row[4], row[5], row[6], row[7]),
         list(devices),
     )
 
@@ -73,10 +88,30 @@ def exclusions(session: Session, gpus: Sequence[int], window: Seconds) -> Runs[E
     )
 
 
-def _load(session: Session, sql: str, window: Seconds, value: Callable[[Any], V], key: Any) -> Runs[V]:
+def disputes(session: Session, devices: Sequence[int], window: Seconds) -> Runs[tuple[str, ...]]:
+    """The labels of current disputes about some devices that overlap or touch a window, whole."""
+    return _load(
+        session,
+        f"SELECT device_id, id, {_TIMES}, labels FROM dispute"
+        f" WHERE device_id = ANY(%(key)s) AND {_TOUCHES} ORDER BY device_id, during",
+        window,
+        lambda row: tuple(row[4]),
+        list(devices),
+    )
+
+
+def _load(
+    session: Session,
+    sql: str,
+    window: Seconds,
+    value: Callable[[Any], V],
+    key: Any,
+    devices: Sequence[int] | None = None,
+) -> Runs[V]:
     runs: Runs[V] = defaultdict(list)
     cursor = raw_cursor(session)
-    for row in cursor.execute(sql, {"start": window[0], "end": window[1], "key": key}):
+    values = {"start": window[0], "end": window[1], "key": key, "devices": None if devices is None else list(devices)}
+    for row in cursor.execute(sql, values):
         runs[row[0]].append(Row(row[1], row[2], row[3], value(row)))
     return runs
 
@@ -114,13 +149,25 @@ def save_usage(
             payer.basis,
             payer.lease_id,
             payer.source_id,
+            payer.bridged,
             now,
         )
         for device, change in changes.items()
         for start, end, payer in change.add
     ]
-    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, recorded_at"
+    columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, bridged, recorded_at"
     _save(session, "usage", changes, columns, rows, now)
+
+
+def note_change(session: Session, window: Seconds, now: datetime) -> None:
+    """Remember that usage of the window's months changed."""
+    first = epoch_seconds(month_of(at_second(window[0])).start)
+    months = [first, *month_starts((first, window[1]))]
+    raw_cursor(session).executemany(
+        "INSERT INTO usage_month (start, changed_at) VALUES (to_timestamp(%s), %s)"
+        " ON CONFLICT (start) DO UPDATE SET changed_at = greatest(usage_month.changed_at, EXCLUDED.changed_at)",
+        [(start, now) for start in months],
+    )
 
 
 def save_exclusions(session: Session, changes: Mapping[int, Change[Excluded]], now: datetime) -> None:
@@ -131,6 +178,19 @@ def save_exclusions(session: Session, changes: Mapping[int, Change[Excluded]], n
     ]
     columns = "gpu_id, during, reason, evidence, state, recorded_at"
     _save(session, "exclusion", changes, columns, rows, now)
+
+
+def save_disputes(session: Session, changes: Mapping[int, Change[tuple[str, ...]]], now: datetime) -> None:
+    """What changed must be asked about, or no more."""
+    rows = [
+        (device, _range(start, end), list(labels), False, now)
+        for device, change in changes.items()
+        for start, end, labels in change.add
+    ]
+    _save(session, "dispute", changes, "device_id, during, labels, asked, recorded_at", rows, now)
+    known = [row_id for change in changes.values() for row_id in (*change.drop, *(grown for grown, _ in change.grow))]
+    if known:
+        raw_cursor(session).execute("UPDATE dispute SET asked = false WHERE id = ANY(%s)", (known,))
 
 
 def _save(

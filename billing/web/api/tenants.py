@@ -1,6 +1,7 @@
 """Tenants: who is billed."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.core.errors import NotFound
 from billing.core.period import parse_time, rfc3339
 from billing.db.engine import Session
-from billing.tenants.registrar import Registrar
-from billing.tenants.tenant import Attribution, Tenant
+from billing.invoicing.store.periods import closed_for
+from billing.tenants.registrar import GapChange, Registrar
+from billing.tenants.store import gap_of
+from billing.tenants.tenant import GAP_SECONDS_MAX, Attribution, GapPolicy, GapRule, Tenant
 from billing.web import store
 from billing.web.auth import Operator, Staff
 from billing.web.bodies import Route
@@ -34,6 +37,8 @@ class TenantOut(BaseModel):
     terms_days: int
     tolerance_units: str
     labels: list[str]
+    gap_policy: GapPolicy
+    gap_limit_seconds: int
     created_at: str
 
 
@@ -53,41 +58,79 @@ class NewTenant(BaseModel):
     tolerance_units: Units = "1"
     labels: list[Label] = Field(default_factory=list, max_length=100)
     since: Moment | None = None
+    gap_policy: GapPolicy = GapPolicy.EXCLUDE
+    gap_limit_seconds: int = Field(default=0, ge=0, le=GAP_SECONDS_MAX)
+
+
+class NewGapRule(BaseModel):
+    """How gaps are taken from `from` on; left out: from where the tenant was not invoiced yet. Invoiced time is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    gap_policy: GapPolicy
+    gap_limit_seconds: int = Field(default=0, ge=0, le=GAP_SECONDS_MAX)
+    since: Moment | None = Field(default=None, alias="from")
+    reason: Text = ""
 
 
 @router.get("", summary="List tenants")
 def list_tenants(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) -> Listing[TenantOut]:
     with web.database.transaction() as session:
         rows = store.tenants(session, after_id=query.after("tenants"), limit=query.limit + 1)
-    page = sliced("tenants", [(row["id"], row) for row in rows], query.limit)
-    return Listing(items=[_out(row) for row in page.rows], next_cursor=page.next_cursor)
+        page = sliced("tenants", [(row["id"], row) for row in rows], query.limit)
+        items = [_out(session, row, web.clock.now()) for row in page.rows]
+    return Listing(items=items, next_cursor=page.next_cursor)
 
 
 @router.get("/{slug}", summary="One tenant")
 def get_tenant(web: Web, caller: Staff, slug: Annotated[str, Path(max_length=40)]) -> TenantOut:
     with web.database.transaction() as session:
-        return _one(session, slug)
+        return _one(session, slug, web.clock.now())
 
 
 @router.post("", summary="Add a tenant", status_code=201, response_model=TenantOut)
 def add_tenant(web: Web, caller: Operator, body: NewTenant, key: IdempotencyKey = None) -> Response:
     def write(joined: Joined, session: Session) -> Answer:
-        fields = body.model_dump(exclude={"labels", "since", "reseller", "tolerance_units"})
+        fields = body.model_dump(
+            exclude={"labels", "since", "reseller", "tolerance_units", "gap_policy", "gap_limit_seconds"}
+        )
+        gap = GapRule(body.gap_policy, body.gap_limit_seconds)
         tenant = Tenant(**fields, reseller=body.reseller or "", tolerance_units=int(body.tolerance_units))
         since = parse_time(body.since) if body.since else None
-        Registrar(joined, web.clock).add(tenant, body.labels, since=since, actor=caller.actor)
-        return Answer(201, _one(session, body.slug))
+        Registrar(joined, web.clock).add(tenant, body.labels, since=since, gap=gap, actor=caller.actor)
+        return Answer(201, _one(session, body.slug, web.clock.now()))
 
     asked = Request("POST", "/api/v1/tenants", body, makes=f"/api/v1/tenants/{body.slug}")
     return once(web, caller, key, asked, write)
 
 
-def _one(session: Session, slug: str) -> TenantOut:
+@router.post("/{slug}/gap-policy", summary="Change how a tenant's gaps are taken", response_model=TenantOut)
+def set_gap_policy(
+    web: Web, caller: Operator, slug: Annotated[str, Path(max_length=40)], body: NewGapRule, key: IdempotencyKey = None
+) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        rule = GapRule(body.gap_policy, body.gap_limit_seconds)
+        change = GapChange(rule, parse_time(body.since) if body.since else None, body.reason)
+        Registrar(joined, web.clock, closed_for).set_gap(slug, change, actor=caller.actor)
+        return Answer(200, _one(session, slug, web.clock.now()))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/tenants/{slug}/gap-policy", body), write)
+
+
+def _one(session: Session, slug: str, now: datetime) -> TenantOut:
     rows = store.tenants(session, slug=slug)
     if not rows:
         raise NotFound(f"there is no tenant {slug}")
-    return _out(rows[0])
+    return _out(session, rows[0], now)
 
 
-def _out(row: dict[str, object]) -> TenantOut:
-    return TenantOut.model_validate({**row, "created_at": rfc3339(row["created_at"])})  # type: ignore[arg-type]
+def _out(session: Session, row: dict[str, Any], now: datetime) -> TenantOut:
+    gap = gap_of(session, row["id"], now)
+    return TenantOut.model_validate(
+        {
+            **row,
+            "gap_policy": gap.policy,
+            "gap_limit_seconds": gap.limit_seconds,
+            "created_at": rfc3339(row["created_at"]),
+        }
+    )

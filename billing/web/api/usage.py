@@ -56,6 +56,7 @@ class UsageItem(UsedDevice):
     start: str | None = None
     end: str | None = None
     basis: str | None = None
+    bridged: bool | None = None
     lease: str | None = None
 
 
@@ -65,11 +66,13 @@ class Excluded(BaseModel):
 
 
 class SkuTotal(BaseModel):
-    """`coverage` is the share of the seconds that was also measured; null while the SKU has no price."""
+    """`coverage` is the share of the seconds that was also measured; null while the SKU has no price. `bridged_seconds`
+    are billed though they were not seen: gaps that the tenant's gap policy bridges."""
 
     sku: str | None
     seconds: int
     coverage: str | None
+    bridged_seconds: int
     excluded: list[Excluded]
 
 
@@ -118,9 +121,11 @@ def get_usage(web: Web, caller: StaffOrTenant, query: Annotated[UsageQuery, Quer
 def _totals(session: Session, tenant: int, span: Span) -> Totals:
     found = store.usage_by_sku(session, tenant, span)
     measured: dict[str, int] = {}
+    bridged: dict[str, int] = {}
     excluded: dict[str, dict[str, int]] = {}
     for key, evidence in pricing.evidence(session, span, [tenant]).items():
         measured[key.sku] = measured.get(key.sku, 0) + evidence.measured_seconds
+        bridged[key.sku] = bridged.get(key.sku, 0) + evidence.bridged_seconds
         reasons = excluded.setdefault(key.sku, {})
         for reason, seconds in evidence.excluded:
             reasons[reason] = reasons.get(reason, 0) + seconds
@@ -129,6 +134,7 @@ def _totals(session: Session, tenant: int, span: Span) -> Totals:
             sku=sku,
             seconds=seconds,
             coverage=coverage_text(measured[sku], seconds) if sku in measured else None,
+            bridged_seconds=bridged.get(sku or "", 0),
             excluded=[
                 Excluded(reason=reason, seconds=one) for reason, one in sorted(excluded.get(sku or "", {}).items())
             ],
@@ -149,6 +155,7 @@ def _item(row: dict[str, Any]) -> UsageItem:
         sku=row["sku"],
         seconds=row["seconds"],
         basis=row.get("basis"),
+        bridged=row.get("bridged"),
         lease=row.get("lease"),
         **times,
     )
