@@ -38,6 +38,7 @@ from billing.fleet.gpu import DeviceKey, Sighting
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
+from billing.metering.sources.access import Access
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar
@@ -123,7 +124,7 @@ def _prepare(url: str, made: Fleet) -> None:
 def _ours(url: str, database_url: str, hours: int) -> Callable[[], int]:
     """Our collector on a fresh database. Its work returns the number of samples."""
     cadence = Cadence(INTERVAL * 1000, MAX_GAP * 1000)
-    source = PrometheusSource(PrometheusSettings(name=SOURCE, url=url, cadence=cadence))
+    source = PrometheusSource(PrometheusSettings(name=SOURCE, access=Access(url), cadence=cadence))
     feed = Feed(source, "prometheus", ExclusionRule(operator_evidence=True, minimum_seconds=900), DAY_SPAN.start)
     clock = ManualClock(DAY_SPAN.start + timedelta(hours=hours, minutes=20))
     collector = Collector(Database(database_url), clock, [feed], no_fence)

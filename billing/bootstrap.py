@@ -32,11 +32,13 @@ from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.conserver import Conserver
 from billing.metering.excluder import Excluder
+from billing.metering.exporters import exporter_named
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
 from billing.metering.sources.csvfile import CsvSettings, CsvSource
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
 from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
+from billing.metering.sources.promapi import PrometheusApi
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from billing.metering.store.scrapes import ScrapeLog
@@ -260,12 +262,30 @@ class App:
 
     def _source(self, one: SourceSettings) -> AnySource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
+        table = exporter_named(one.exporter, one.exporter_file)
+        presence = (one.metric,) if one.metric else table.presence
+        given = one.metric_fallbacks
+        fallbacks = table.fallbacks if given is None else tuple((name,) for name in given)
         if one.type == "prometheus":
-            return _prometheus(one, cadence)
+            return PrometheusSource(
+                PrometheusSettings(
+                    name=one.name,
+                    access=one.access,
+                    exporter=table,
+                    presence=presence,
+                    fallbacks=fallbacks,
+                    matchers=one.matchers,
+                    tenant_label=one.tenant_label,
+                    cadence=cadence,
+                    lag_seconds=one.lag_seconds,
+                    shard_instances=one.shard_instances,
+                    shard_concurrency=one.shard_concurrency,
+                )
+            )
         if one.type == "kubernetes":
             return KubernetesSource(
                 KubernetesSettings(one.name, one.matchers, one.tenant_label, one.model, cadence, one.lag_seconds),
-                _prometheus(one, cadence),
+                PrometheusApi(one.name, one.access),
             )
         if one.type == "slurm":
             return _slurm(one)
@@ -275,31 +295,18 @@ class App:
             DcgmSettings(
                 name=one.name,
                 targets=tuple(one.targets),
-                metric=one.metric,
+                exporter=table,
+                presence=presence,
+                fallbacks=fallbacks,
+                access=one.access,
                 tenant_label=one.tenant_label,
                 cadence=cadence,
                 lag_seconds=max(one.lag_seconds, 75),  # the scraper writes once a minute
-                timeout_seconds=min(one.timeout_seconds, one.scrape_interval_seconds),
+                timeout_seconds=min(one.timeout_seconds, max(1, one.scrape_interval_seconds // 2)),
                 concurrency=one.concurrency,
             ),
             ScrapeLog(self.database),
         )
-
-
-def _prometheus(one: SourceSettings, cadence: Cadence) -> PrometheusSource:
-    return PrometheusSource(
-        PrometheusSettings(
-            name=one.name,
-            url=one.url,
-            metric=one.metric,
-            matchers=one.matchers,
-            tenant_label=one.tenant_label,
-            cadence=cadence,
-            lag_seconds=one.lag_seconds,
-            timeout_seconds=one.timeout_seconds,
-            headers={name: value.get_secret_value() for name, value in one.headers.items()},
-        )
-    )
 
 
 def _slurm(one: SourceSettings) -> SlurmSource:

@@ -9,7 +9,7 @@ from billing.core.period import Seconds, epoch_seconds
 from billing.db.engine import Database, Session
 from billing.fleet.gpu import DeviceKey
 from billing.metering.collector import Collector, Feed
-from billing.metering.reading import Cadence, DeviceRuns, Reading, runs_of
+from billing.metering.reading import Cadence, DeviceRuns, Reading, Source, runs_of
 from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar
 from billing.tenants.tenant import Attribution, Tenant
@@ -81,7 +81,7 @@ class ScriptedSource:
 def collector(
     database: Database,
     clock: ManualClock,
-    *sources: ScriptedSource,
+    *sources: Source,
     rule: ExclusionRule = NO_EXCLUSIONS,
     since: datetime = OCTOBER,
 ) -> Collector:

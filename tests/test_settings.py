@@ -10,6 +10,7 @@ from billing.cli.example import markdown, toml
 from billing.core.errors import Invalid, NotFound
 from billing.settings import Settings, load, refuse_private
 
+PROMETHEUS = "[[metering.sources]]\nname='a'\ntype='prometheus'\nurl='http://x'\n"
 ROOT = Path(__file__).parents[1]
 PHRASE = " ".join(["test"] * 11 + ["junk"])
 XPRV = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi"
@@ -53,6 +54,14 @@ def test_without_a_file_the_defaults_hold() -> None:
             "[[metering.sources]]\nname='a'\ntype='dcgm'\ntargets=['http://x']\nmax_gap_seconds=5",
             "shorter than scrape_interval",
         ),
+        (f"{PROMETHEUS}exporter='amd'", "there is no exporter table amd"),
+        (f"{PROMETHEUS}metric_fallbacks=['a b']", "metric_fallbacks.0: String should match"),
+        (f"{PROMETHEUS}backend='influx'", "metering.sources.0.backend"),
+        ("[[metering.sources]]\nname='a'\ntype='prometheus'\nurl='http://me:pw@x'", "url holds credentials"),
+        (f"{PROMETHEUS}username='me'", "username and password go together"),
+        (f"{PROMETHEUS}username='me'\npassword='p'\nbearer_token='t'", "not both"),
+        (f"{PROMETHEUS}client_key_file='k'", "client_key_file needs client_cert_file"),
+        (f'{PROMETHEUS}bearer_token="a\\nb"', "bearer_token holds what cannot be sent"),
         (SOURCE + "'slurm'\ncommand=['sacct']\nfiles=['a']", "either command or files"),
         (SOURCE + "'slurm'\ncommand=['']", "command begins with an empty word"),
         (SOURCE + "'slurm'\ncommand='sacct -a'", "metering.sources.0.command"),
@@ -149,3 +158,12 @@ def test_the_example_parses_as_it_is_and_with_every_key_switched_on(tmp_path: Pa
 def test_the_written_example_and_the_settings_page_are_current() -> None:
     assert (ROOT / "config" / "stablemeter.example.toml").read_text() == toml(), "run: make docs"
     assert (ROOT / "docs" / "settings.md").read_text() == markdown(), "run: make docs"
+
+
+def test_secrets_of_a_source_are_in_no_repr(tmp_path: Path) -> None:
+    token = "0123456789abcdef" * 4  # as some servers make them: no private key
+    settings = load(
+        written(tmp_path, f"{PROMETHEUS}bearer_token='{token}'\norg_id='fleet'\nheaders={{X-Key='sesame-open'}}")
+    )
+    assert token not in repr(settings) and "sesame-open" not in repr(settings)
+    assert settings.metering.sources[0].bearer_token.get_secret_value() == token

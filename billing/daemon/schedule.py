@@ -67,7 +67,7 @@ def _scrapers(app: App) -> list[tuple[DcgmSource, int]]:
 def _scrape(app: App, source: DcgmSource, every: int) -> Job:
     def tick() -> bool:
         now = app.clock.now()
-        found = source.scrape(epoch_seconds(now) * 1000 + now.microsecond // 1000)
+        found = source.scrape(epoch_seconds(now) * 1000 + now.microsecond // 1000, spread_ms=every * 1000 // 2)
         metrics.SCRAPES.labels(source.name, "answered").inc(found.answered)
         metrics.SCRAPES.labels(source.name, "failed").inc(len(found.failed))
         for target, why in list(found.failed.items())[:5]:

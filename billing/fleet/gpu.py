@@ -1,7 +1,7 @@
 """Physical GPUs, devices, seats. 840 slots divide evenly by 1 to 8, so every share and every MIG slice is a whole number."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,12 +15,15 @@ SLICES: Final = 8
 Seat = tuple[int, int]
 
 _PROFILE = re.compile(r"(\d)g\.(\d+)gb(?:\+.*)?")
-_COMPUTE_TO_MEMORY: Final = {1: 1, 2: 2, 3: 4, 4: 4, 7: 8}
+_COMPUTE_TO_MEMORY: Final = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
+"""Memory slices that a profile with so many compute slices can take, the usual number first. GPUs with four compute slices
+take twice as many, and some profiles have twice the memory."""
 _MEMORY_GB: Final = (
     (re.compile(r"A100.*40\s?GB"), 40),
     (re.compile(r"A30\b"), 24),
     (re.compile(r"H100 NVL"), 94),
-    (re.compile(r"H100.*96\s?GB|GH200"), 96),
+    (re.compile(r"GH200.*144\s?G"), 144),
+    (re.compile(r"H100.*96\s?GB|GH200|RTX PRO 6000"), 96),
     (re.compile(r"H200"), 141),
     (re.compile(r"GB?200"), 180),
     (re.compile(r"80\s?GB"), 80),
@@ -99,15 +102,24 @@ def overlaps(a: tuple[int, int], b: tuple[int, int]) -> bool:
 
 def slices(profile: str, model: str) -> int:
     """Memory slices (of 8) that a MIG profile takes. By memory where the model's is known (a 1g profile may take one or
-    two), else by the number before `g`. An unknown profile takes the whole GPU: it is never sold twice."""
+    two) and the result is possible for its compute slices, else by these. An unknown profile takes the whole GPU: it is never
+    sold twice."""
     match = _PROFILE.fullmatch(profile)
-    if match is None:
+    possible = _COMPUTE_TO_MEMORY.get(int(match.group(1))) if match else None
+    if match is None or possible is None:
         return SLICES
-    compute, memory = int(match.group(1)), int(match.group(2))
     total = next((gb for pattern, gb in _MEMORY_GB if pattern.search(model)), None)
     if total is None:
-        return _COMPUTE_TO_MEMORY.get(compute, SLICES)
-    return min(SLICES, max(1, (2 * SLICES * memory + total) // (2 * total)))
+        return possible[0]
+    by_memory = (2 * SLICES * int(match.group(2)) + total) // (2 * total)
+    return by_memory if by_memory in possible else possible[0]
+
+
+def slices_min(profile: str) -> int:
+    """The fewest memory slices that a profile can take. Instances that were seen together were there, and if they do not fit,
+    our table is wrong about the model."""
+    match = _PROFILE.fullmatch(profile)
+    return _COMPUTE_TO_MEMORY.get(int(match.group(1)), (1,))[0] if match else 1
 
 
 def free_seat(gpu_id: int, size: int, taken: Iterable[Seat]) -> Seat | None:
@@ -134,8 +146,16 @@ def seat_instances(gpu_id: int, sighting: Sighting, devices: Sequence[Device]) -
     """Give every MIG instance of a sighting a seat that no other instance holds at the same time.
 
     A device that is known under the same key keeps its seat. Larger instances are seated first, so that alignment
-    wastes nothing.
+    wastes nothing. Instances that do not fit as large as we take them for are seated as small as they can be.
     """
+    seating = _seating(gpu_id, sighting, devices, lambda profile: slices(profile, sighting.model))
+    if seating.unseated:
+        smaller = _seating(gpu_id, sighting, devices, slices_min)
+        return smaller if len(smaller.unseated) < len(seating.unseated) else seating
+    return seating
+
+
+def _seating(gpu_id: int, sighting: Sighting, devices: Sequence[Device], width: Callable[[str], int]) -> Seating:
     seating = Seating({}, {}, [])
     held: list[tuple[Seat, list[Seconds]]] = []
 
@@ -146,7 +166,7 @@ def seat_instances(gpu_id: int, sighting: Sighting, devices: Sequence[Device]) -
         return any(device.key == key for device in devices)
 
     instances = [(key, spans) for key, spans in sighting.devices.items() if not key.is_whole]
-    instances.sort(key=lambda one: (not is_known(one[0]), -slices(one[0].profile, sighting.model), one[0]))
+    instances.sort(key=lambda one: (not is_known(one[0]), -width(one[0].profile), one[0]))
     for key, spans in instances:
         blocked = taken(spans)
         seat: Seat | None
@@ -155,7 +175,7 @@ def seat_instances(gpu_id: int, sighting: Sighting, devices: Sequence[Device]) -
                 seating.known[key], seat = device, device.seat
                 break
         else:
-            seat = free_seat(gpu_id, slices(key.profile, sighting.model), blocked)
+            seat = free_seat(gpu_id, width(key.profile), blocked)
             if seat is None:
                 seating.unseated.append(key)
                 continue

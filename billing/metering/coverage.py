@@ -5,8 +5,8 @@ a gap. `previous` is the device's previous sample under any label. Edges snap to
 neighbours, so that windows tile: what one window leaves out the next one takes in.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
@@ -41,6 +41,7 @@ class Seen:
 IDLE = Seen(State.PRESENT)
 GONE = Seen(State.MISSING, reason="the exporter answered without this device")
 UNSEEN = Seen(State.BLIND, reason="no answer from the exporter")
+SEATLESS = Seen(State.BLIND, reason="an instance of it was there that has no seat")
 
 Segment = tuple[int, int, Seen]
 
@@ -89,16 +90,26 @@ def presence(reading: Reading, cadence: Cadence) -> dict[DeviceKey, list[Segment
     return {key: segments for key, segments in found.items() if segments}
 
 
+def seatless(found: Mapping[DeviceKey, list[Segment]], known: Set[DeviceKey]) -> dict[str, list[Seconds]]:
+    """When instances were present that the inventory has no room for, by the UUID of their GPU."""
+    spans: dict[str, list[Seconds]] = {}
+    for key in found.keys() - known:
+        spans.setdefault(key.uuid, []).extend((start, end) for start, end, _ in found[key])
+    return {uuid: merge(parts) for uuid, parts in spans.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Absence:
     """What a source knows of GPUs that it does not see: when its exporters answered, and for which time its word counts.
 
-    `answering` is by instance; `homes` by GPU id, as `billing.fleet.place.homes` tells them.
+    `answering` is by instance; `homes` by GPU id, as `billing.fleet.place.homes` tells them; `seatless` is when instances of
+    a GPU, by its UUID, were there that have no seat on it.
     """
 
     source: str
     answering: Mapping[str, Sequence[Seconds]]
     homes: Mapping[int, Sequence[tuple[int, int, Place]]]
+    seatless: Mapping[str, Sequence[Seconds]] = field(default_factory=dict)
 
 
 def observe(
@@ -140,8 +151,10 @@ def observe(
         if place.source != absence.source:
             continue
         away = [span for one in nobody if (span := clip(one, (start, end)))]
-        unseen = subtract(away, absence.answering.get(place.instance, ()))
-        rest += [(s, e, UNSEEN) for s, e in unseen] + [(s, e, GONE) for s, e in subtract(away, unseen)]
+        known = subtract(away, absence.seatless.get(whole.key.uuid, ()))
+        unseen = subtract(known, absence.answering.get(place.instance, ()))
+        rest += [(s, e, UNSEEN) for s, e in unseen] + [(s, e, GONE) for s, e in subtract(known, unseen)]
+        rest += [(s, e, SEATLESS) for s, e in subtract(away, known)]
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed

@@ -43,6 +43,7 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     devices, problems = _register(session, terms, batch, now)
     gpus = by_gpu(devices)
     names = {device.id: str(device.key) for device in devices}
+    keys = {device.key for device in devices}
     windows = [reading.window for reading in batch.readings]
     reach = min(start for start, _ in windows), max(end for _, end in windows)
     known = readings.digests(session, terms.id, windows)
@@ -52,7 +53,8 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     observed: dict[int, list[Segment]] = {}
     changed: list[Seconds] = []
     for reading, found in zip(batch.readings, batch.presence, strict=True):
-        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose)
+        seatless = coverage.seatless(found, keys)
+        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose, seatless)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
             now_seen = coverage.observe(found, parts, absence, reading.window)

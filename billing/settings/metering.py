@@ -1,15 +1,20 @@
 """Settings of metering: the sources."""
 
-from typing import Final, Literal, Self
+import re
+from typing import Annotated, Final, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from billing.core.errors import Invalid
 from billing.core.period import parse_time
+from billing.metering.exporters import exporter_named
+from billing.metering.sources.access import Access
 from billing.metering.sources.slurm import inventory
 from billing.settings.section import Section, as_value_error, web
 
+_METRIC: Final = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
+_HEADER: Final = re.compile(r"[\x20-\x7e]*")
 _ONLY_FOR: Final = {
     "command": ("slurm",),
     "files": ("slurm", "csv"),
@@ -17,7 +22,18 @@ _ONLY_FOR: Final = {
     "gpus_per_node": ("slurm",),
     "model": ("slurm", "kubernetes", "csv"),
     "targets": ("dcgm",),
-    "url": ("prometheus", "kubernetes"),
+    "concurrency": ("dcgm",),
+    "exporter": ("prometheus", "dcgm"),
+    "exporter_file": ("prometheus", "dcgm"),
+    "metric": ("prometheus", "dcgm"),
+    "metric_fallbacks": ("prometheus", "dcgm"),
+    "shard_instances": ("prometheus",),
+    "shard_concurrency": ("prometheus",),
+    **dict.fromkeys(("url", "backend", "org_id"), ("prometheus", "kubernetes")),
+    **dict.fromkeys(
+        ("headers", "username", "password", "bearer_token", "ca_file", "client_cert_file", "client_key_file"),
+        ("prometheus", "kubernetes", "dcgm"),
+    ),
 }
 """Keys of a source that only some types have."""
 
@@ -49,10 +65,25 @@ class SourceSettings(Section):
         max_length=100,
         description="slurm, kubernetes, csv: model of devices whose type is not told",
     )
+    backend: Literal["prometheus", "thanos", "mimir", "victoriametrics"] = Field(
+        default="prometheus", description="prometheus, kubernetes: what kind of server it is"
+    )
+    exporter: str = Field(
+        default="dcgm",
+        description="prometheus, dcgm: table of metric and label names: dcgm, nvidia_gpu_exporter, or one of exporter_file",
+    )
+    exporter_file: str = Field(
+        default="",
+        description="prometheus, dcgm: file with tables of other exporters, like config/exporters.example.toml",
+    )
     metric: str = Field(
-        default="DCGM_FI_DEV_GPU_TEMP",
-        pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$",
-        description="Metric that proves that a device is there",
+        default="",
+        pattern=f"{_METRIC}|^$",
+        description="prometheus, dcgm: metric that proves that a device is there; default: the exporter's",
+    )
+    metric_fallbacks: list[Annotated[str, Field(pattern=_METRIC)]] | None = Field(
+        default=None,
+        description="prometheus, dcgm: metrics asked only for devices that the first one misses; default: the exporter's",
     )
     matchers: str = Field(default="", description='prometheus, kubernetes: further label matchers, like job="dcgm"')
     tenant_label: str = Field(
@@ -66,7 +97,9 @@ class SourceSettings(Section):
     )
     lag_seconds: int = Field(default=60, ge=0, le=86400, description="How late the last sample of a window may arrive")
     timeout_seconds: int = Field(default=120, ge=1, le=3600, description="How long an answer may take")
-    concurrency: int = Field(default=16, ge=1, le=256, description="dcgm: pages asked for at once")
+    concurrency: int = Field(default=32, ge=1, le=256, description="dcgm: pages asked for at once")
+    shard_instances: int = Field(default=100, ge=1, le=10_000, description="prometheus: exporters in one question")
+    shard_concurrency: int = Field(default=2, ge=1, le=64, description="prometheus: questions asked at once")
     since: str = Field(default="", description="First time to read (RFC 3339); default: the hour of the first start")
     evidence: Literal["operator", "tenant"] = Field(
         default="tenant", description="Who controls the exporter; only operator evidence excludes leased time by itself"
@@ -80,9 +113,16 @@ class SourceSettings(Section):
         le=2_678_400,
         description="So much of a leased GPU's month is excluded without a person; the rest is proposed",
     )
-    headers: dict[str, SecretStr] = Field(
-        default_factory=dict, description="prometheus: extra HTTP headers, like X-Scope-OrgID"
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Extra HTTP headers of every request")
+    org_id: str = Field(
+        default="", max_length=150, description="prometheus, kubernetes: the X-Scope-OrgID header, for Mimir"
     )
+    username: str = Field(default="", max_length=200, description="User of HTTP basic authentication")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password")
+    bearer_token: SecretStr = Field(default=SecretStr(""), description="Token sent as Authorization: Bearer")
+    ca_file: str = Field(default="", description="File of the authority that signed the server's certificate")
+    client_cert_file: str = Field(default="", description="File of the client certificate")
+    client_key_file: str = Field(default="", description="File of its key, unless it is in the same file")
 
     @field_validator("since")
     @classmethod
@@ -115,7 +155,45 @@ class SourceSettings(Section):
             self._check_slurm()
         if self.gap_seconds < self.scrape_interval_seconds:
             raise ValueError("max_gap_seconds is shorter than scrape_interval_seconds")
+        if not self.exporter_file:  # a file is read when the source begins
+            as_value_error(lambda: exporter_named(self.exporter).name)
         return self
+
+    @model_validator(mode="after")
+    def _authenticated(self) -> Self:
+        for url in (self.url, *self.targets):
+            if "@" in url.partition("//")[2].partition("/")[0]:
+                raise ValueError("url holds credentials; give username and password instead")
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password go together")
+        if self.username and self.bearer_token.get_secret_value():
+            raise ValueError("give username and password or bearer_token, not both")
+        if self.client_key_file and not self.client_cert_file:
+            raise ValueError("client_key_file needs client_cert_file")
+        sent = {**self.headers, "bearer_token": self.bearer_token, "org_id": SecretStr(self.org_id)}
+        for name, value in sent.items():
+            if not _HEADER.fullmatch(value.get_secret_value()):
+                raise ValueError(f"{name} holds what cannot be sent in a header")
+        return self
+
+    @property
+    def access(self) -> Access:
+        """Who asks, and where."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if self.org_id:
+            headers["X-Scope-OrgID"] = self.org_id
+        return Access(
+            url=self.url,
+            backend=self.backend,
+            username=self.username,
+            password=self.password.get_secret_value(),
+            bearer_token=self.bearer_token.get_secret_value(),
+            headers=headers,
+            ca_file=self.ca_file,
+            client_cert_file=self.client_cert_file,
+            client_key_file=self.client_key_file,
+            timeout_seconds=self.timeout_seconds,
+        )
 
     def _check_slurm(self) -> None:
         """Raises ValueError for what cannot be read as sacct's."""

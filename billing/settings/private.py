@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-_SECRET_FIELDS: Final = ("headers", "url", "rpc_urls")
+_SECRET_FIELDS: Final = ("headers", "url", "rpc_urls", "password", "bearer_token")
 _PRIVATE: Final = (
     (re.compile(r"\s*[xtyzuv]prv[0-9A-Za-z]{20,}\s*"), "an extended private key"),
     (re.compile(r"\s*0x[0-9a-fA-F]{64}\s*"), "what looks like a private key (0x and 64 hex digits)"),

@@ -15,6 +15,7 @@ from billing.fleet.gpu import (
     overlaps,
     seat_instances,
     slices,
+    slices_min,
     slots,
 )
 
@@ -29,6 +30,12 @@ PROFILES = ("1g.10gb", "1g.20gb", "2g.20gb", "3g.40gb", "4g.40gb", "7g.80gb")
         ("7g.80gb", H100, 8), ("1g.10gb+me", H100, 1), ("1g.5gb", "NVIDIA A100-SXM4-40GB", 1),
         ("3g.20gb", "NVIDIA A100-SXM4-40GB", 4), ("1g.6gb", "NVIDIA A30", 2), ("1g.18gb", "NVIDIA H200", 1),
         ("1g.23gb", "NVIDIA B200", 1), ("2g.10gb", "a model of tomorrow", 2), ("7g.1gb", "a model of tomorrow", 8),
+        ("1g.18gb", "NVIDIA GH200 144G HBM3e", 1), ("1g.36gb", "NVIDIA GH200 144G HBM3e", 2),
+        ("2g.36gb", "NVIDIA GH200 144G HBM3e", 2), ("3g.72gb", "NVIDIA GH200 144G HBM3e", 4),
+        ("7g.144gb", "NVIDIA GH200 144G HBM3e", 8), ("1g.12gb", "NVIDIA GH200 480GB", 1),
+        ("1g.24gb", "NVIDIA RTX PRO 6000 Blackwell Server Edition", 2),
+        ("4g.96gb", "NVIDIA RTX PRO 6000 Blackwell Server Edition", 8),
+        ("3g.90gb", H100, 4), ("1g.60gb", H100, 1), ("7g.40gb", H100, 8),
         ("", H100, 8), ("nonsense", H100, 8), ("5g.10gb", "a model of tomorrow", 8),
     ],
 )  # fmt: skip
@@ -68,7 +75,8 @@ def test_who_is_there_at_the_same_time_never_shares_a_slot_and_a_known_device_ke
         seats = {**{key: device.seat for key, device in seating.known.items()}, **seating.new}
         assert set(seats) | set(seating.unseated) == set(present), "nothing vanishes"
         for key, seat in seats.items():
-            assert 840 <= seat[0] < seat[1] <= 1680 and slots(seat) == slices(key.profile, H100) * SLOTS // SLICES
+            widths = {slices(key.profile, H100), slices_min(key.profile)}
+            assert 840 <= seat[0] < seat[1] <= 1680 and slots(seat) * SLICES // SLOTS in widths
         for key, seat in seats.items():
             for other, taken in seats.items():
                 together = any(overlaps(a, b) for a in present[key] for b in present[other])
@@ -87,3 +95,11 @@ def test_the_larger_instance_is_seated_first_so_that_both_fit() -> None:
     seating = seat_instances(1, both, [])
     assert seating.unseated == [] and seating.new[key["4g.40gb"]] == (840, 1260)
     assert seating.new[key["1g.10gb"]] == (1260, 1365)
+
+
+def test_instances_that_are_all_there_fit_though_the_table_is_wrong_about_their_model() -> None:
+    """Seven instances of a card whose memory we take for half of what it is: each is seated, and none twice."""
+    present = {DeviceKey("GPU-1", str(number), "1g.20gb"): [(0, 10)] for number in range(7)}
+    seating = seat_instances(1, Sighting("GPU-1", H100, "n1", "n1:9400", present), [])
+    assert not seating.unseated and len(seating.new) == 7
+    assert all(not overlaps(a, b) for a in seating.new.values() for b in seating.new.values() if a != b)

@@ -323,3 +323,17 @@ def test_a_gpu_that_two_sources_see_is_billed_once(database: Database) -> None:
     collector(database, clock, one, two).tick()
     assert usage(database) == [("acme", 0, 7200, "observed")]
     assert "also seen by one" in str(rows(database, "SELECT reason FROM reading WHERE reason <> ''"))
+
+
+def test_an_instance_without_a_seat_makes_its_gpu_blind_and_not_missing(database: Database) -> None:
+    """Two whole GPUs under one UUID cannot be: the second has no place, and when it was alone nobody knows more."""
+    clock = ManualClock(at(2.1))
+    add_tenants(database, clock, "acme")
+    first, second_ = DeviceKey("GPU-1", "1", "7g.80gb"), DeviceKey("GPU-1", "2", "7g.80gb")
+    start, half, end = second(0), second(1), 10**10
+    source = ScriptedSource({first: [(0, half, "acme")], second_: [(start + 600, end, "acme")]}, up=[(0, end)])
+    collector(database, clock, source).tick()
+    found = conserved(database, 2)
+    assert 3500 < found["billed"] <= 3600 and set(found) == {"billed", "blind"}
+    reasons = rows(database, "SELECT reason FROM reading")
+    assert any("has no free seat" in reason for (reason,) in reasons)

@@ -1,21 +1,30 @@
 """The direct scraper: real HTTP pages, labels of all eras, pages that are cut, exporters that come and go."""
 
-from collections.abc import Iterator
+import re
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
-from billing.metering.reading import Run
-from billing.metering.sources.dcgm import DcgmSettings, DcgmSource, parse_labels
-from billing.metering.sources.labels import LabelRules
+from billing.metering.exporters import LabelRules, exporter_named
+from billing.metering.reading import Reading, Run
+from billing.metering.sources.access import Access
+from billing.metering.sources.dcgm import DcgmSettings, DcgmSource, ScrapeRun
+from billing.metering.sources.pages import parse_labels
 from billing.metering.store.scrapes import ScrapeLog
 from tests.factories import second
+from tests.metering.peers import Reply, dripping, peer
 from tests.parts import http_server
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dcgm"
+CONFIG = Path(__file__).parents[2] / "config"
 T0 = second(1) * 1000
 WINDOW = (second(1), second(2))
 
@@ -141,7 +150,7 @@ def test_one_dead_exporter_does_not_hide_the_others(database: Database) -> None:
 
 def test_a_page_that_is_huge_is_not_read_to_the_end(database: Database) -> None:
     with http_server(lambda path, _: (200, b"x" * (17 << 20))) as url:
-        assert "larger than" in source(database, url).scrape(T0).failed[url]
+        assert "more than" in source(database, url).scrape(T0).failed[url]
 
 
 def test_mig_instances_carry_their_parent(database: Database, exporter: tuple[Exporter, str]) -> None:
@@ -172,7 +181,7 @@ def test_mig_instances_carry_their_parent(database: Database, exporter: tuple[Ex
     ],
 )  # fmt: skip
 def test_labels_of_all_eras(text: str, uuid: str, host: str, holder: str) -> None:
-    sample = LabelRules("namespace").sample(parse_labels(text), "n9:9400")
+    sample = LabelRules(exporter_named("dcgm")).sample(parse_labels(text), "n9:9400")
     assert sample is not None
     assert (sample.key.uuid, sample.host, sample.label) == (uuid, host, holder)
 
@@ -181,10 +190,158 @@ def test_labels_of_all_eras(text: str, uuid: str, host: str, holder: str) -> Non
     "text", ["", 'UUID=""', 'UUID="GPU\\n1"', 'UUID="' + "x" * 300 + '"', 'UUID="GPU-1",namespace="\\n"']
 )
 def test_a_line_that_names_no_device_is_nobody(text: str) -> None:
-    assert LabelRules("namespace").sample(parse_labels(text), "n9:9400") is None
+    assert LabelRules(exporter_named("dcgm")).sample(parse_labels(text), "n9:9400") is None
 
 
 def test_the_scheduler_label_may_be_another_one() -> None:
     labels = {"UUID": "GPU-1", "hpc_job": "4711", "namespace": "x"}
-    sample = LabelRules("hpc_job").sample(labels, "n1:9400")
+    sample = LabelRules(exporter_named("dcgm"), "hpc_job").sample(labels, "n1:9400")
     assert sample is not None and sample.label == "4711"
+
+
+def read_page(database: Database, content: bytes, **fields: Any) -> Reading:
+    with http_server(lambda path, _: (200, content)) as url:
+        _made.append(DcgmSource(DcgmSettings(name="d", targets=(f"{url}/metrics",), **fields), ScrapeLog(database)))
+        _made[-1].scrape(T0)
+        _made[-1].flush()
+        return _made[-1].read(WINDOW)
+
+
+def test_another_exporter_is_a_table(database: Database) -> None:
+    """Its UUIDs have no prefix and its pages no host; a GPU that the first metric misses is proven by the second."""
+    table = exporter_named("nvidia_gpu_exporter")
+    reading = read_page(database, page("nvidia_gpu_exporter.prom"), exporter=table)
+    assert not reading.problems
+    assert {key.uuid: seen.model for key, seen in reading.devices.items()} == {
+        "GPU-30000000-0000-4000-8000-000000000000": "NVIDIA H100 80GB HBM3",
+        "GPU-30000000-0000-4000-8000-000000000001": "NVIDIA H100 80GB HBM3",
+        "GPU-30000000-0000-4000-8000-000000000002": "NVIDIA H100 80GB HBM3",
+        "GPU-30000000-0000-4000-8000-000000000003": "unknown",
+    }
+    assert {seen.host for seen in reading.devices.values()} == {"127.0.0.1"}
+
+
+def test_an_exporter_that_nobody_knew_is_a_table_in_a_file(database: Database) -> None:
+    table = exporter_named("amd", str(CONFIG / "exporters.example.toml"))
+    reading = read_page(database, page("amd.prom"), exporter=table)
+    assert {key.uuid: seen.runs[0].labels for key, seen in reading.devices.items()} == {
+        "AMD-692300000000": ("team-llm",),
+        "AMD-692300000001": (),
+        "AMD-692300000002": (),
+    }
+    assert {seen.host for seen in reading.devices.values()} == {"amd-node-1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        ("[a", "is no TOML"),
+        ("a = 1", "a is no table"),
+        ("[a]\npresence=['m']", "a lacks uuid"),
+        ("[a]\npresence=[]\nuuid=['u']", "a lacks presence"),
+        ("[a]\npresence='m'\nuuid=['u']", "a.presence is not what belongs there"),
+        ("[a]\npresence=['m{']\nuuid=['u']", "a.presence is not what belongs there"),
+        ("[a]\npresence=['m']\nuuid=['u']\nown_pod='('", "a.own_pod is not what belongs there"),
+        ("[a]\npresence=['m']\nuuid=['u']\nholders={n=[{pod='p'}]}", "a.holders is not what belongs there"),
+        ("[a]\npresence=['m']\nuuid=['u']\nfallbacks=[1]", "a.fallbacks is not what belongs there"),
+        ("[a]\npresence=['m']\nuuid=['u']\ncolour='red'", "a.colour is no key of a table"),
+        ("[a]\npresence=['m']\nuuid=['u']", "there is no exporter table b; known are a, dcgm"),
+    ],
+)
+def test_a_file_of_tables_that_is_wrong_says_where(tmp_path: Path, content: str | None, words: str) -> None:
+    path = tmp_path / "exporters.toml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(Invalid, match=re.escape(words)):
+        exporter_named("b", str(path))
+
+
+def test_a_header_that_drips_for_ever_holds_nobody_up(database: Database) -> None:
+    with dripping(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x") as url:
+        _made.append(DcgmSource(DcgmSettings(name="d", targets=(url,), timeout_seconds=1), ScrapeLog(database)))
+        assert _made[-1].scrape(T0).failed == {url: "page did not answer in 1 s"}
+
+
+def test_rounds_share_their_threads(database: Database, exporter: tuple[Exporter, str]) -> None:
+    _, url = exporter
+    scraping = source(database, *(f"{url}?{n}" for n in range(5)), "http://127.0.0.1:9/metrics")
+    scraping.scrape(T0)
+    scraping.scrape(T0 + 15_000)
+    before = {thread.ident for thread in threading.enumerate() if "ThreadPool" in thread.name}
+    for step in range(2, 6):
+        scraping.scrape(T0 + step * 15_000)
+    assert {thread.ident for thread in threading.enumerate() if "ThreadPool" in thread.name} == before
+
+
+def test_scraping_goes_on_while_a_slow_database_writes(database: Database, exporter: tuple[Exporter, str]) -> None:
+    _, url = exporter
+    writing, go_on = threading.Event(), threading.Event()
+
+    class SlowLog(ScrapeLog):
+        def save(self, source: str, runs: Sequence[ScrapeRun]) -> None:
+            writing.set()
+            assert go_on.wait(20)
+            super().save(source, runs)
+
+    scraping = DcgmSource(DcgmSettings(name="d", targets=(url,)), SlowLog(database))
+    _made.append(scraping)
+    scraping.scrape(T0)
+    flush = threading.Thread(target=scraping.flush)
+    flush.start()
+    assert writing.wait(20)
+    scraping.scrape(T0 + 15_000)
+    scraping.scrape(T0 + 30_000)
+    go_on.set()
+    flush.join()
+    scraping.flush()
+    reading = scraping.read(WINDOW)
+    assert {run for seen in reading.devices.values() for run in seen.runs if run.labels == ("team-llm",)} == {
+        Run(T0, T0 + 30_000, ("team-llm",))
+    }
+    assert reading.samples == 24
+
+
+def test_an_exporter_behind_a_password_is_asked_with_it(database: Database) -> None:
+    with peer(lambda asked: Reply(200, page("kubernetes.prom"))) as (url, asked):
+        access = Access(username="meter", password="hunter2hunter2", headers={"X-Site": "a"})
+        _made.append(DcgmSource(DcgmSettings(name="d", targets=(url,), access=access), ScrapeLog(database)))
+        assert _made[-1].scrape(T0).answered == 1
+    assert asked[0].headers["Authorization"].startswith("Basic ") and asked[0].headers["X-Site"] == "a"
+
+
+@pytest.mark.parametrize("line", [10 << 20, 70 << 10])
+def test_a_line_of_ten_megabytes_is_a_reason_and_no_evidence(database: Database, line: int) -> None:
+    good = page("kubernetes.prom")
+    reading = read_page(database, good + b'DCGM_FI_DEV_GPU_TEMP{UUID="' + b"x" * line + b'"} 30\n')
+    assert len(reading.devices) == 8 and not reading.answering
+    assert "1 lines name no device" in next(iter(reading.problems))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (b"UUID=", b"gpu_identity=", "8 lines name no device"),
+        (b"DCGM_FI_DEV_GPU_TEMP", b"DCGM_GPU_HEAT", "page without a GPU"),
+        (b"GPU-1", b"GPU-\xff\xfe", "name no device"),
+    ],
+)
+def test_labels_and_names_that_change_overnight_are_a_reason(
+    database: Database, old: bytes, new: bytes, words: str
+) -> None:
+    content = re.sub(rb"DCGM_FI_DEV_(POWER|GPU_UTIL|FB).*\n", b"", page("kubernetes.prom")).replace(old, new)
+    reading = read_page(database, content)
+    assert not reading.answering and words in next(iter(reading.problems))
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"+Inf", b"-1", b"1e400", b"", b"30 1e9", b"30 99999999999999999999"])
+def test_a_value_or_a_time_of_the_exporters_is_never_used(database: Database, value: bytes) -> None:
+    reading = read_page(database, b'DCGM_FI_DEV_GPU_TEMP{UUID="GPU-1",Hostname="n1"} ' + value + b"\n")
+    assert reading.devices[DeviceKey("GPU-1")].runs == [Run(T0, T0, ())]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x-unknown"])
+def test_an_encoding_that_was_not_asked_for_is_a_reason(database: Database, encoding: str) -> None:
+    reply = Reply(200, zlib.compress(page("kubernetes.prom")), {"Content-Encoding": encoding})
+    with peer(lambda asked: reply) as (url, _):
+        assert source(database, url).scrape(T0).failed == {url: f"encoding {encoding} that was not asked for"}

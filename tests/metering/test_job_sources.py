@@ -14,9 +14,10 @@ from billing.db.engine import Database
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence, Source
 from billing.metering.reporter import MeterReporter
+from billing.metering.sources.access import Access
 from billing.metering.sources.csvfile import CsvSettings, CsvSource
 from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
-from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.sources.promapi import PrometheusApi
 from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from tests.cli.command import stablemeter
 from tests.factories import NO_EXCLUSIONS, OCTOBER, add_tenants, at, no_fence, second
@@ -137,7 +138,7 @@ def test_pods_of_a_kubernetes_cluster_are_billed_by_namespace(database: Database
     page.pod("train", "n1", {"main": 4}, minutes(5, 200), minutes(10, 90))
     page.pod("next", "n1", {"main": 8}, minutes(85, 240), minutes(90, 181), namespace="beta")
     with prometheus(scratch / "kube-journey", page.text()) as url:
-        client = PrometheusSource(PrometheusSettings("k", url, timeout_seconds=5))
+        client = PrometheusApi("k", Access(url, timeout_seconds=5))
         source = KubernetesSource(KubernetesSettings("k", sampling=Cadence(60_000, 150_000)), client)
         collector = collecting(database, clock, source)
         outcome = collector.tick()

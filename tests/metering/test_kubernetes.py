@@ -15,9 +15,10 @@ from billing.fleet.gpu import DeviceKey
 from billing.metering.coverage import presence
 from billing.metering.holdings import EXACT, Pool
 from billing.metering.reading import Cadence, Reading
+from billing.metering.sources.access import Access
 from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
 from billing.metering.sources.kubestate import Cluster, profile_of
-from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.sources.promapi import PrometheusApi
 from tests.factories import second
 from tests.parts import http_server, prometheus
 
@@ -114,7 +115,7 @@ def closed() -> Iterator[None]:
 
 
 def source(url: str, **fields: str) -> KubernetesSource:
-    client = PrometheusSource(PrometheusSettings(name="k", url=url, cadence=SAMPLING, timeout_seconds=5))
+    client = PrometheusApi("k", Access(url, timeout_seconds=5))
     _made.append(KubernetesSource(KubernetesSettings("k", sampling=SAMPLING, **fields), client))  # type: ignore[arg-type]
     return _made[-1]
 

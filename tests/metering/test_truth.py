@@ -15,6 +15,7 @@ from billing.db.engine import Database
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
+from billing.metering.sources.access import Access
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.tenants.registrar import Registrar
 from tests.factories import OPERATOR, add_tenants, at, no_fence, second, tenant
@@ -39,7 +40,11 @@ class Billed(NamedTuple):
 
 def day(url: str) -> tuple[PrometheusSource, Feed]:
     source = PrometheusSource(
-        PrometheusSettings(name="coast", url=url, cadence=Cadence(INTERVAL * 1000, INTERVAL * 2500), timeout_seconds=30)
+        PrometheusSettings(
+            name="coast",
+            access=Access(url, timeout_seconds=30),
+            cadence=Cadence(INTERVAL * 1000, INTERVAL * 2500),
+        )
     )
     return source, Feed(source, "prometheus", OPERATOR, at(0))
 

@@ -23,9 +23,10 @@ from billing.invoicing.drafter import Drafter
 from billing.leasing.leaser import Leaser
 from billing.metering import deriver, recorder
 from billing.metering.collector import Collector
+from billing.metering.exporters import LabelRules, exporter_named
 from billing.metering.reading import Cadence
+from billing.metering.sources.access import Access
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
-from billing.metering.sources.labels import LabelRules
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
 from billing.metering.store import readings
 from billing.metering.store.scrapes import ScrapeLog
@@ -257,7 +258,7 @@ def test_a_refusal_in_a_copy_is_a_conflict_and_holds_up_no_other_source(
 
 @pytest.mark.parametrize("own", ["my-gpu-exporter", "nvidia-exporter", "dcgm-exporter"])
 def test_a_tenant_does_not_escape_by_naming_its_container_like_the_exporter(own: str) -> None:
-    rules = LabelRules("namespace")
+    rules = LabelRules(exporter_named("dcgm"))
     scraper = {"namespace": "gpu-operator", "pod": "nvidia-dcgm-exporter-x", "container": "nvidia-dcgm-exporter"}
     scoped = {"UUID": "GPU-1", "exported_namespace": "acme", "exported_pod": "train-0", "exported_container": own}
     sample = rules.sample({**scoped, **scraper}, "n:1")
@@ -268,7 +269,7 @@ def test_a_tenant_does_not_escape_by_naming_its_container_like_the_exporter(own:
 @pytest.mark.parametrize("container", ["exporter", "nvidia-dcgm-exporter", ""])
 def test_the_exporters_own_pod_holds_nothing(container: str) -> None:
     labels = {"UUID": "GPU-1", "namespace": "monitoring", "pod": "dcgm-exporter-abcde", "container": container}
-    sample = LabelRules("namespace").sample(labels, "n:1")
+    sample = LabelRules(exporter_named("dcgm")).sample(labels, "n:1")
     assert sample is not None and sample.label == ""
 
 
@@ -281,7 +282,7 @@ def test_a_restarted_daemon_still_tells_missing_from_blind(tmp_path: Path) -> No
                 f'DCGM_FI_DEV_GPU_TEMP{{job="gpu (east)",instance="n1:9400",Hostname="n1",modelName="{H100}",UUID="GPU-a"}} 30 {t}'
             )
     with prometheus(tmp_path / "p", "\n".join([*lines, *up, "# EOF", ""])) as url:
-        settings = PrometheusSettings(name="p", url=url, cadence=Cadence(60_000, 150_000))
+        settings = PrometheusSettings(name="p", access=Access(url), cadence=Cadence(60_000, 150_000))
         same, again = PrometheusSource(settings), PrometheusSource(settings)
         same.read((second(1), second(2)))
         wanted = same.read((second(3), second(4))).answering

@@ -10,7 +10,7 @@ from billing.metering.holdings import EXACT, holdings_of, reading_of, unplaced_l
 from billing.metering.placement import place
 from billing.metering.reading import Cadence, Reading
 from billing.metering.sources.kubestate import PRODUCT, RESOURCES, Cluster
-from billing.metering.sources.prometheus import PrometheusSource
+from billing.metering.sources.promapi import PrometheusApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class KubernetesSettings:
 
 
 class KubernetesSource:
-    def __init__(self, settings: KubernetesSettings, server: PrometheusSource) -> None:
-        """`server` speaks to the Prometheus; it is this source's alone."""
+    def __init__(self, settings: KubernetesSettings, server: PrometheusApi) -> None:
+        """`server` is the Prometheus; it is this source's alone."""
         self._settings, self._server = settings, server
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class KubernetesSource:
 
     def ping(self) -> str:
         """The server's version, for `doctor`."""
-        return f"version {self._server.ping()}"
+        return f"version {self._server.version()}"
 
     def read(self, window: Seconds) -> Reading:
         """What ran near a window, each pod on GPUs of its node."""

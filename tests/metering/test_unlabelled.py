@@ -1,0 +1,118 @@
+"""A kubelet that does not answer: the exporter shows its GPUs and no holders."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from billing.core.clock import ManualClock
+from billing.db.engine import Database
+from billing.fleet.gpu import DeviceKey
+from billing.metering import coverage
+from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
+from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.store.scrapes import ScrapeLog
+from billing.metering.unlabelled import distrust
+from tests.factories import H100, add_tenants, at, collector, second
+from tests.metering.test_collector import conserved, rows
+from tests.parts import http_server
+
+CADENCE = Cadence(60_000, 150_000)
+WINDOW = (second(1), second(2))
+T = WINDOW[0] * 1000
+MINUTE = 60_000
+GOLDEN = Path(__file__).parents[1] / "golden" / "dcgm"
+
+
+def said(*devices: list[tuple[int, int, str]], instance: str = "n1:9400") -> Reading:
+    """Devices of one exporter: (first minute, last minute, label) of runs."""
+    reading = Reading(WINDOW)
+    for number, runs in enumerate(devices):
+        made = [Run(T + a * MINUTE, T + b * MINUTE, (label,) if label else ()) for a, b, label in runs]
+        reading.devices[DeviceKey(f"GPU-{number}")] = DeviceRuns(H100, "n1", instance, made)
+    reading.answering[instance] = [Run(T - 2 * MINUTE, T + 62 * MINUTE, ())]
+    distrust(reading, CADENCE)
+    return reading
+
+
+def states(reading: Reading, number: int) -> list[tuple[int, int, tuple[str, ...]]]:
+    found = coverage.presence(reading, CADENCE)[DeviceKey(f"GPU-{number}")]
+    return [((a - WINDOW[0]) // 60, (b - WINDOW[0]) // 60, one.labels) for a, b, one in found]
+
+
+def test_holders_that_vanish_together_leave_the_exporter_blind_until_one_is_back() -> None:
+    reading = said(
+        [(-2, 20, "acme"), (21, 29, ""), (30, 62, "acme")],
+        [(-2, 20, "beta"), (21, 62, "")],
+        [(-2, 62, "")],
+    )
+    assert states(reading, 0) == [(0, 20, ("acme",)), (29, 60, ("acme",))]
+    assert states(reading, 1) == [(0, 20, ("beta",)), (29, 60, ())]
+    assert states(reading, 2) == [(0, 20, ()), (29, 60, ())], "nobody knows whether it stayed idle"
+    seen = coverage.answering(reading, CADENCE)["n1:9400"]
+    assert [((a - WINDOW[0]) // 60, (b - WINDOW[0]) // 60) for a, b in seen] == [(-3, 20), (29, 62)]
+    (problem,) = reading.problems
+    assert "all 2 held devices of n1:9400 vanished at once at 2026-10-01T01:21:00Z" in problem
+
+
+def test_a_scrape_or_two_without_labels_are_bridged_like_a_scrape_that_failed() -> None:
+    runs = [(-2, 20, "acme"), (21, 21, ""), (22, 62, "acme")], [(-2, 20, "beta"), (21, 21, ""), (22, 62, "beta")]
+    reading = said(*runs)
+    assert states(reading, 0) == [(0, 60, ("acme",))] and states(reading, 1) == [(0, 60, ("beta",))]
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        pytest.param([[(-2, 20, "acme"), (21, 62, "")], [(-2, 21, "beta"), (22, 62, "")]], id="one after the other"),
+        pytest.param([[(-2, 20, "acme"), (21, 62, "")], [(-2, 62, "beta")]], id="another one stays"),
+        pytest.param([[(-2, 20, "acme"), (21, 62, "")], [(-2, 20, "acme"), (21, 62, "")]], id="one job ends"),
+        pytest.param([[(-2, 20, "acme"), (21, 62, "")], [(-2, 62, "")]], id="one device"),
+        pytest.param([[(-2, 20, "a"), (21, 62, "b")], [(-2, 20, "b"), (21, 62, "a")]], id="labels change"),
+        pytest.param([[(-2, 20, "a"), (40, 62, "")], [(-2, 20, "b"), (40, 62, "")]], id="not seen meanwhile"),
+    ],
+)
+def test_what_may_well_be_idle_stays_idle(devices: list[list[tuple[int, int, str]]]) -> None:
+    reading = said(*devices)
+    assert not reading.problems
+    assert [[(run.first_ms - T) // MINUTE for run in one.runs] for one in reading.devices.values()] == [
+        [first for first, _, _ in one] for one in devices
+    ]
+
+
+def test_one_holder_that_comes_back_as_it_was_is_reported() -> None:
+    runs = [(-2, 20, "acme"), (21, 39, ""), (40, 62, "acme")]
+    reading = said(runs, runs)
+    assert states(reading, 0) == [(0, 20, ("acme",)), (20, 39, ()), (39, 60, ("acme",))]
+    (problem,) = reading.problems
+    assert problem.endswith("came back as they were: a pause, or an exporter that did not know them")
+
+
+def test_a_kubelet_that_fails_is_blindness_in_the_books(database: Database) -> None:
+    """Scraped pages, to the conservation of the day: the lost hour is blind and billed to nobody, and nothing is idle."""
+    held = re.sub(rb',container="[^"]*",namespace="[^"]*",pod="[^"]*"', b"", (GOLDEN / "kubernetes.prom").read_bytes())
+    lines = [line for line in held.splitlines() if line.startswith(b"DCGM_FI_DEV_GPU_TEMP{")][:2]
+    bare = b"\n".join(lines) + b"\n"
+    full = b"\n".join(
+        line.replace(b"} ", b',namespace="%s",pod="p",container="main"} ' % who)
+        for line, who in zip(lines, (b"acme", b"beta"), strict=True)
+    )
+    content = full + b"\n"
+    clock = ManualClock(at(3.2))
+    add_tenants(database, clock, "acme", "beta")
+    with http_server(lambda path, _: (200, content)) as url:
+        source = DcgmSource(DcgmSettings(name="d", targets=(url,), cadence=CADENCE), ScrapeLog(database))
+        for second_ in range(second(0), second(3) + 300, 60):
+            content = bare if second(1.5) <= second_ < second(2) else full + b"\n"
+            source.scrape(second_ * 1000)
+        source.flush()
+        collector(database, clock, source).tick()
+        source.close()
+    assert conserved(database, 3) == {"billed": 2 * 9000, "excluded": 2 * 1800}
+    assert [
+        "vanished at once" in reason for (reason,) in rows(database, "SELECT reason FROM reading ORDER BY during")
+    ] == [
+        False,
+        True,
+        False,
+    ]
