@@ -19,6 +19,8 @@ from billing.core.onchain import parse_address
 from billing.core.period import parse_time
 from billing.db import embedded, migrate
 from billing.db.engine import Database, Session
+from billing.events.ingester import Ingester
+from billing.events.meter import Aggregation, Meter, parse_path
 from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
@@ -116,6 +118,18 @@ class App:
             for source, one in zip(self.sources, self.settings.metering.sources, strict=True)
         ]
         return Collector(self.database, self.clock, feeds, self._fences.collector)
+
+    @cached_property
+    def meters(self) -> tuple[Meter, ...]:
+        """The declared meters."""
+        return tuple(
+            Meter(one.name, one.event_type, parse_path(one.value), Aggregation(one.aggregation), one.unit)
+            for one in self.settings.metering.meters
+        )
+
+    @cached_property
+    def ingester(self) -> Ingester:
+        return Ingester(self.database, self.clock, self.meters)
 
     @cached_property
     def meter_reporter(self) -> MeterReporter:

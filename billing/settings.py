@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from billing.core.errors import Invalid, NotFound
 from billing.core.onchain import ZERO_ADDRESS, parse_address
+from billing.events.meter import BUILT_IN, parse_path
 
 ENV_PREFIX: Final = "STABLEMETER_"
 CONFIG_VARIABLE: Final = "STABLEMETER_CONFIG"
@@ -96,8 +97,39 @@ class SourceSettings(_Section):
         return self.max_gap_seconds or self.scrape_interval_seconds * 5 // 2
 
 
+class MeterSettings(_Section):
+    """One meter: what pushed events of a type come to."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", description="Unique name; a SKU of the price book names it")
+    event_type: str = Field(min_length=1, max_length=200, description="Type of the events that it counts")
+    value: str = Field(
+        default="", max_length=200, description="Where the value is in an event's data: /usage/tokens or $.usage.tokens"
+    )
+    aggregation: Literal["sum", "count", "max", "latest"] = Field(
+        description="sum, count, max or latest; the last two by subject, and the subjects of a tenant add up"
+    )
+    unit: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9 /-]{0,30}$", description="What one is called on the invoice")
+
+    @field_validator("value")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        _as_value_error(lambda: parse_path(value))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.aggregation == "count" and self.value:
+            raise ValueError("a count has no value")
+        if self.aggregation != "count" and not self.value:
+            raise ValueError(f"a {self.aggregation} needs value, the path to it")
+        if self.name == BUILT_IN or self.unit == "device-hour":
+            raise ValueError(f"{BUILT_IN} and device-hour are what GPUs are metered in")
+        return self
+
+
 class MeteringSettings(_Section):
     sources: list[SourceSettings] = Field(default_factory=list, description="Where GPU samples come from")
+    meters: list[MeterSettings] = Field(default_factory=list, description="What pushed events are counted as")
 
 
 class WalletSettings(_Section):
@@ -224,6 +256,7 @@ class Settings(BaseSettings):
     def _unique(self) -> Self:
         for what, values in (
             ("metering.sources.name", [source.name for source in self.metering.sources]),
+            ("metering.meters.name", [meter.name for meter in self.metering.meters]),
             ("chains.name", [chain.name for chain in self.chains]),
             ("chains.chain_id", [chain.chain_id for chain in self.chains]),
         ):

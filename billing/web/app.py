@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from billing.bootstrap import App
 from billing.db import migrate
 from billing.web import auth, errors
-from billing.web.api import devices, exceptions, invoices, leases, payments, tenants, usage
+from billing.web.api import devices, events, exceptions, invoices, leases, payments, tenants, usage
 from billing.web.bodies import Route
 from billing.web.deps import Wired
 from billing.web.pages import docs, health, pay
@@ -25,6 +25,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     leases.router,
     devices.router,
     usage.router,
+    events.router,
     invoices.router,
     payments.router,
     exceptions.router,
