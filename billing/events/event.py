@@ -145,7 +145,7 @@ def _read(raw: Any, size: int, now: datetime) -> Event:
         raise Invalid("it is no object")
     if raw.get("specversion") != "1.0":
         raise Invalid('specversion must be "1.0"')
-    named = [raw.get(name) for name in TEXT_MAX]
+    named: list[Any] = [raw.get(name) for name in TEXT_MAX]
     for found, (name, most) in zip(named, _LIMITS, strict=True):
         if type(found) is not str or not found:
             raise Invalid(f"{name} is missing, or no text")
@@ -157,7 +157,8 @@ def _read(raw: Any, size: int, now: datetime) -> Event:
     if media is not None and not (type(media) is str and _JSON_TYPE.fullmatch(media.partition(";")[0].strip(" "))):
         raise Invalid("datacontenttype is not JSON")
     at = raw.get("time")
-    return Event(*named, None if at is None else _time(at, now), raw.get("data"))
+    source, event_id, kind, subject = named
+    return Event(source, event_id, kind, subject, None if at is None else _time(at, now), raw.get("data"))
 
 
 def _time(text: Any, now: datetime) -> datetime:

@@ -51,22 +51,22 @@ class Ingester:
         self._require_values(batch)
         if not batch.events:
             return Ingested(0, 0)
-        try:
-            with self._database.transaction() as session:
-                accepted = store.add(session, batch, now)
-                if accepted < len(batch.events):
-                    conflicts = store.differing(session, batch, now)
-                    if conflicts:
-                        raise EventConflict(conflicts)
-                strangers = store.strangers(session, {one.subject for one in batch.events})
-        except EventConflict as error:
-            metrics.EVENTS.labels("conflict").inc(len(error.keys))
-            raise
+        with self._database.transaction() as session:
+            accepted = store.add(session, batch, now)
+            if accepted < len(batch.events):
+                self._require_same(store.differing(session, batch, now))
+            strangers = store.strangers(session, {one.subject for one in batch.events})
         duplicates = len(batch.events) - accepted
         metrics.EVENTS.labels("accepted").inc(accepted)
         metrics.EVENTS.labels("duplicate").inc(duplicates)
         self._count_unknown(batch, strangers)
         return Ingested(accepted, duplicates)
+
+    @staticmethod
+    def _require_same(conflicts: list[tuple[str, str]]) -> None:
+        if conflicts:
+            metrics.EVENTS.labels("conflict").inc(len(conflicts))
+            raise EventConflict(conflicts)
 
     def _require_values(self, batch: Batch) -> None:
         for number, one in enumerate(batch.events, 1):
