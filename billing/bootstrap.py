@@ -141,7 +141,7 @@ class App:
 
     @cached_property
     def drafter(self) -> Drafter:
-        return Drafter(self.database, [one.name for one in self.settings.metering.sources])
+        return Drafter(self.database, [one.name for one in self.settings.metering.sources], self.meters)
 
     @cached_property
     def archive(self) -> Archive:

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
 from billing.core import quantity
 from billing.core.errors import Invalid
+from billing.core.period import Span
 
 BUILT_IN: Final = "gpu_seconds"
 """The meter that no event feeds."""
@@ -49,6 +51,19 @@ class Meter:
             return quantity.parse(data if isinstance(data, str) else quantity.plain(Decimal(data)))
         except Invalid as error:
             raise Invalid(f"the meter {self.name}: {error.what}", remedy=error.remedy) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What a meter comes to for a tenant, in one of the spans asked for; `span` is None for what lies in none of them."""
+
+    tenant_id: int
+    meter: str
+    span: Span | None
+    quantity: Decimal
+    events: int
+    digest: str
+    first: datetime
 
 
 def _inside(data: Any, step: str) -> Any:

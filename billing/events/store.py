@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -13,7 +11,7 @@ from sqlmodel import Session
 from billing.core import quantity
 from billing.core.period import Span
 from billing.events.event import Batch
-from billing.events.meter import Meter
+from billing.events.meter import Meter, Total
 
 SOURCE: Final = "events"
 """What claims call this source: `events:LABEL` is a subject here, and a label nowhere else."""
@@ -125,19 +123,6 @@ _COUNTED: Final = f"""
         FROM counted n LEFT JOIN cuts c ON c.meter = n.meter AND n.happened_at >= c.start AND n.happened_at < c.until
        GROUP BY n.meter, n.tenant_id, c.start, c.until, hour)"""
 """What counts, by meter, tenant, price and hour. Ties are broken by the events' keys, never by their order of arrival."""
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """What a meter comes to for a tenant, in one of the spans asked for; `span` is None for what lies in none of them."""
-
-    tenant_id: int
-    meter: str
-    span: Span | None
-    quantity: Decimal
-    events: int
-    digest: str
-    first: datetime
 
 
 def totals(

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span, at_second, rfc3339
 from billing.db.engine import Database, Session
+from billing.events import store as events
+from billing.events.meter import Meter
 from billing.invoicing import store
 from billing.invoicing.draft import Draft, drafts, use_credit
 from billing.invoicing.store.credit import credit_held
 from billing.metering.store import readings
+from billing.pricing import store as pricing
 from billing.pricing.rater import rated
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
@@ -24,9 +28,10 @@ class Drafted:
 
 
 class Drafter:
-    def __init__(self, database: Database, sources: Sequence[str]) -> None:
-        """`sources` are the configured ones: a period is complete once all of them were read to its end."""
-        self._database, self._sources = database, sources
+    def __init__(self, database: Database, sources: Sequence[str], meters: Sequence[Meter] = ()) -> None:
+        """`sources` are the configured ones: a period is complete once all of them were read to its end. `meters` are the
+        declared ones: pushed events have no end that could be waited for, but for the grace of the cycle."""
+        self._database, self._sources, self._meters = database, sources, meters
 
     def preview(self, period: Span, payer: str = "") -> Drafted:
         """What would be invoiced for a period as things are now, complete or not. Writes nothing."""
@@ -37,7 +42,7 @@ class Drafter:
         """Drafts of all payers, or one. Raises Conflict for usage without a price, NotFound for an unknown payer."""
         everybody = tenants.by_id(session)
         who = self._consumers(list(everybody.values()), payer) if payer else None
-        found = rated(session, period, who)
+        found = rated(session, period, who, self._meters)
         standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
         result = Drafted([], [])
         for draft in drafts(found.lines, everybody, found.titles, period, found.currency):
@@ -49,6 +54,19 @@ class Drafter:
             held = credit_held(session, draft.payer.id, draft.currency.code)
             result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
         return result
+
+    def first_use(self, session: Session) -> datetime | None:
+        """The first moment that anything may have to be invoiced for."""
+        known = [store.first_usage(session), events.first(session, self._sold(session))]
+        return min((at for at in known if at is not None), default=None)
+
+    def used_payers(self, session: Session, period: Span) -> set[int]:
+        """Who has to pay for something in a period."""
+        return store.used_payers(session, period) | events.payers(session, self._sold(session), period)
+
+    def _sold(self, session: Session) -> list[Meter]:
+        skus = pricing.priced_meters(session)
+        return [meter for meter in self._meters if meter.name in skus]
 
     def require_complete(self, session: Session, period: Span) -> None:
         """Raises Conflict when a source has windows of the period that were not read: no sample is not zero."""

@@ -75,9 +75,13 @@ class Issuer:
         """
         now = self._clock.now()
         with self._database.transaction() as session:
-            first = store.first_usage(session)
+            first = self._drafter.first_use(session)
             periods = cycle.closed_periods(first, now) if first is not None else []
-            due = [p for p in periods if store.used_payers(session, p) - store.payers_with_invoice(session, p).keys()]
+            due = [
+                p
+                for p in periods
+                if self._drafter.used_payers(session, p) - store.payers_with_invoice(session, p).keys()
+            ]
         return sum(len(self.run(period)) for period in due)
 
     def run(self, period: Span, payer: str = "", *, actor: str = "daemon") -> list[Invoice]:

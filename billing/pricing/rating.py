@@ -58,14 +58,28 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What a line of a meter is about: `quantity` of its unit, out of so many events, priced by `unit_size` units."""
+
+    meter: str
+    aggregation: str
+    unit: str
+    unit_size: int
+    quantity: Decimal
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class RatedLine:
-    """A line's quantity and amount, in the currency's smallest unit, and how devices share it."""
+    """A line's quantity and amount, in the currency's smallest unit, and how devices share it. A line of a meter has no
+    seconds, and one share without a device."""
 
     key: LineKey
     span: Span
     seconds: int
     amount: int
     shares: list[Share] = field(default_factory=list)
+    metered: Metered | None = None
 
 
 def price_of(seconds: int, unit_price: Decimal, currency: Asset) -> int:

@@ -12,8 +12,10 @@ from sqlmodel import Session, col, select
 from billing.core.errors import Conflict, NotFound
 from billing.core.money import Asset
 from billing.core.period import Span
+from billing.core.quantity import total
 from billing.db.tables.pricing import ChargeRow, PriceBookRow, PriceRow, SkuRow
-from billing.pricing.pricebook import PriceBook, digest
+from billing.pricing.metered import MeterPrice
+from billing.pricing.pricebook import PriceBook, Rate, digest
 from billing.pricing.rating import LineEvidence, LineKey, Quantity, RatedLine
 
 
@@ -23,18 +25,19 @@ class PriceChange:
 
     sku: str
     span: Span
-    before: Decimal | None
-    after: Decimal | None
+    before: Rate | None
+    after: Rate | None
 
 
 def plan(session: Session, book: PriceBook, closed_until: datetime | None) -> list[PriceChange]:
     """How a book would change the prices in force. Raises Conflict when it reaches back into closed time."""
+    _require_same_meters(session, book)
     changes = []
     rows = session.exec(
         select(PriceRow).where(col(PriceRow.superseded_at).is_(None)).order_by(col(PriceRow.during))
     ).all()
     for code in sorted({row.sku for row in rows} | {sku.code for sku in book.sku}):
-        old = {row.during: row.per_hour for row in rows if row.sku == code}
+        old = {row.during: _rate(row) for row in rows if row.sku == code}
         new = next((dict(sku.spans()) for sku in book.sku if sku.code == code), {})
         for span in sorted({*old, *new}):
             before, after = old.get(span), new.get(span)
@@ -48,6 +51,22 @@ def plan(session: Session, book: PriceBook, closed_until: datetime | None) -> li
                     remedy=f"change prices from {closed_until.isoformat()} on",
                 )
     return changes
+
+
+def _rate(row: PriceRow) -> Rate:
+    if row.per_unit is not None:
+        return Rate(row.per_unit, row.unit_size or 1)
+    assert row.per_hour is not None
+    return Rate(row.per_hour)
+
+
+def _require_same_meters(session: Session, book: PriceBook) -> None:
+    """What a SKU stands for is on invoices already. Raises Conflict when a book makes it something else."""
+    known = {row.code: row.meter for row in session.exec(select(SkuRow))}
+    for sku in book.sku:
+        if known.get(sku.code, sku.meter) != sku.meter:
+            was = f"the meter {known[sku.code]}" if known[sku.code] else "devices"
+            raise Conflict(f"{sku.code} is a SKU of {was} and cannot become another", remedy="use a new code")
 
 
 def _same_until(changes: Sequence[PriceChange], change: PriceChange, closed: datetime) -> bool:
@@ -70,7 +89,7 @@ def apply(
     row = PriceBookRow(digest=digest(content), content=content, applied_at=now, applied_by=actor)
     session.add(row)
     for sku in book.sku:
-        session.merge(SkuRow(code=sku.code, title=sku.title, models=sku.models, profile=sku.profile))
+        session.merge(SkuRow(code=sku.code, title=sku.title, models=sku.models, profile=sku.profile, meter=sku.meter))
     session.flush()
     assert row.id is not None
     gone = {(change.sku, change.span) for change in changes if change.before is not None}
@@ -87,7 +106,9 @@ def apply(
                     sku=change.sku,
                     currency=book.currency,
                     exponent=book.exponent,
-                    per_hour=change.after,
+                    per_hour=None if change.after.unit_size else change.after.price,
+                    per_unit=change.after.price if change.after.unit_size else None,
+                    unit_size=change.after.unit_size or None,
                     during=change.span,
                 )
             )
@@ -115,8 +136,11 @@ def prices(session: Session) -> list[dict[str, Any]]:
             "title": sku.title,
             "models": sku.models,
             "profile": sku.profile,
+            "meter": sku.meter or None,
             "currency": price.currency,
-            "per_hour": format(price.per_hour, "f"),
+            "per_hour": None if price.per_hour is None else format(price.per_hour, "f"),
+            "per_unit": None if price.per_unit is None else format(price.per_unit, "f"),
+            "unit_size": price.unit_size,
             "from": price.during.start,
             "until": None if price.during.is_open else price.during.end,
         }
@@ -285,6 +309,49 @@ def charged(session: Session, period: Span, tenant_ids: Iterable[int]) -> dict[L
     return found
 
 
+def meter_prices(session: Session, period: Span) -> list[MeterPrice]:
+    """The prices of meters in force in a period, clipped to it."""
+    rows = session.exec(
+        select(PriceRow, SkuRow.meter)
+        .join(SkuRow, col(SkuRow.code) == PriceRow.sku)
+        .where(col(PriceRow.superseded_at).is_(None), col(PriceRow.per_unit).is_not(None))
+        .where(col(PriceRow.during).op("&&")(period))
+        .order_by(PriceRow.sku, col(PriceRow.during))
+    )
+    found = []
+    for row, meter in rows:
+        span = row.during.overlap(period)
+        assert span is not None and row.per_unit is not None and row.unit_size is not None
+        found.append(MeterPrice(row.sku, meter, row.per_unit, row.unit_size, span))
+    return found
+
+
+def priced_meters(session: Session) -> dict[str, str]:
+    """{meter: SKU} of the meters that have a price at some time."""
+    rows = session.exec(
+        select(SkuRow.meter, SkuRow.code)
+        .join(PriceRow, col(PriceRow.sku) == SkuRow.code)
+        .where(col(PriceRow.superseded_at).is_(None), SkuRow.meter != "")
+    )
+    return dict(rows.all())
+
+
+def charged_quantities(
+    session: Session, period: Span, tenant_ids: Iterable[int] | None
+) -> dict[LineKey, tuple[str, Span, Decimal, int]]:
+    """(meter, span, quantity, amount) charged so far for each line of a meter in a period, voids taken off."""
+    query = select(ChargeRow).where(col(ChargeRow.meter).is_not(None), col(ChargeRow.during).op("<@")(period))
+    if tenant_ids is not None:
+        query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
+    found: dict[LineKey, tuple[str, Span, Decimal, int]] = {}
+    for row in session.exec(query):
+        assert row.meter is not None and row.quantity is not None
+        key = LineKey.of(row.tenant_id, row.sku, row.during, row.unit_price)
+        _, _, quantity, amount = found.get(key, (row.meter, row.during, Decimal(0), 0))
+        found[key] = (row.meter, row.during, total([quantity, row.quantity]), amount + row.amount)
+    return found
+
+
 def charge(session: Session, invoice_id: int, position: int, line: RatedLine, currency: str, usage_digest: str) -> None:
     """Freeze a line's shares."""
     session.add_all(
@@ -298,6 +365,8 @@ def charge(session: Session, invoice_id: int, position: int, line: RatedLine, cu
             currency=currency,
             during=line.span,
             seconds=share.seconds,
+            meter=line.metered.meter if line.metered else None,
+            quantity=line.metered.quantity if line.metered else None,
             amount=share.amount,
             kind="usage",
             usage_digest=usage_digest,
@@ -320,6 +389,8 @@ def cancel(session: Session, invoice_id: int) -> None:
             currency=row.currency,
             during=row.during,
             seconds=-row.seconds,
+            meter=row.meter,
+            quantity=None if row.quantity is None else row.quantity.copy_negate(),
             amount=-row.amount,
             kind="cancel",
             usage_digest=row.usage_digest,
