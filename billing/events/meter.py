@@ -1,6 +1,8 @@
 """A declared meter: which events count, where in them the value is, and how values become one quantity. Pure."""
 
+import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -72,6 +74,11 @@ def _inside(data: Any, step: str) -> Any:
     if isinstance(data, list) and _INDEX.fullmatch(step) and int(step) < len(data):
         return data[int(step)]
     return None
+
+
+def digest_of_hours(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The digest that an invoice line carries, over its hours: SHA-256 of `epoch digest` lines."""
+    return hashlib.sha256("\n".join(f"{row['epoch']} {row['digest']}" for row in rows).encode()).hexdigest()
 
 
 def parse_path(text: str) -> tuple[str, ...]:

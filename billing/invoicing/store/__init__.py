@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
 from billing.ledger import store as ledger
+from billing.pricing.rating import Metered
 
 
 def next_counter(session: Session, series: str) -> int:
@@ -101,6 +102,7 @@ def add(session: Session, one: Issued) -> int:
             quantity_seconds=line.rated.seconds,
             unit_price=line.rated.key.unit_price,
             amount=line.rated.amount,
+            **(asdict(line.rated.metered) if line.rated.metered else {}),
             measured_seconds=line.evidence.measured_seconds,
             excluded=[list(one) for one in line.evidence.excluded],
             usage_digest=line.evidence.usage_digest,
@@ -208,9 +210,17 @@ def lines(session: Session, invoice_id: int) -> list[InvoiceLine]:
             row.measured_seconds,
             [(str(reason), int(seconds)) for reason, seconds in row.excluded],
             row.usage_digest,
+            _metered(row),
         )
         for row, slug in rows
     ]
+
+
+def _metered(row: InvoiceLineRow) -> Metered | None:
+    if row.meter is None:
+        return None
+    assert row.quantity is not None  # the database sees to it that all of them are there
+    return Metered(row.meter, row.aggregation or "", row.unit or "", row.unit_size or 1, row.quantity, row.events or 0)
 
 
 def document(session: Session, invoice_id: int) -> bytes:
