@@ -14,7 +14,7 @@ from billing.core.period import Span, month
 from billing.invoicing import document as documents
 from billing.invoicing import store
 from billing.invoicing.archive import Archive
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import InvoiceDocument, Line
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.metering.store import facts
 from billing.tenants.tenant import Attribution, Tenant

@@ -244,7 +244,10 @@ def _of_meter(line: MeterLine) -> dict[str, Any]:
         "unit": line.unit,
         "price": words.price(line.unit_price),
         "per": f"per {size}{line.unit}",
-        "source": f"{_HOW[line.aggregation]} {line.events:,} events",
+        "source": f"{_HOW[line.aggregation]} {line.events:,} event{'' if line.events == 1 else 's'}",
+        "seconds": "",
+        "coverage": "",
+        "excluded": [],
     }
 
 
@@ -260,6 +263,8 @@ def _of_time(line: Line) -> dict[str, Any]:
     return {
         "quantity": words.hours(line.quantity_seconds),
         "unit": "GPU-hours",
+        "per": "",
+        "source": "",
         "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
         "price": words.price(line.unit_price),
         "coverage": words.percent(line.coverage),
