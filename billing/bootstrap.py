@@ -21,6 +21,7 @@ from billing.db import embedded, migrate
 from billing.db.engine import Database, Session
 from billing.events.ingester import Ingester
 from billing.events.meter import Aggregation, Meter, parse_path
+from billing.events.reporter import EventReporter
 from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
@@ -130,6 +131,10 @@ class App:
     @cached_property
     def ingester(self) -> Ingester:
         return Ingester(self.database, self.clock, self.meters)
+
+    @cached_property
+    def event_reporter(self) -> EventReporter:
+        return EventReporter(self.database, self.meters)
 
     @cached_property
     def meter_reporter(self) -> MeterReporter:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.core import quantity
-from billing.core.period import Span
+from billing.core.period import FOREVER, Span
 from billing.events.event import Batch
 from billing.events.meter import Meter, Total
 
@@ -91,10 +91,12 @@ _OWNERS: Final = """
         FROM tenant)"""
 """Which subject is whom when. A claim for events beats a claim for every source, and both beat a tenant's own name."""
 
-_COUNTED: Final = f"""
-    WITH meters AS (
+_METERS: Final = """meters AS (
       SELECT meter, type, ARRAY(SELECT jsonb_array_elements_text(path)) AS path, aggregation
-        FROM jsonb_to_recordset(CAST(:meters AS jsonb)) AS m (meter text, type text, path jsonb, aggregation text)),
+        FROM jsonb_to_recordset(CAST(:meters AS jsonb)) AS m (meter text, type text, path jsonb, aggregation text))"""
+
+_COUNTED: Final = f"""
+    WITH {_METERS},
     {_OWNERS.strip()},
     stated AS (
       SELECT m.meter, m.aggregation, o.tenant_id, e.subject, e.source, e.event_id, e.happened_at,
@@ -200,6 +202,71 @@ def first(session: Session, meters: Iterable[Meter]) -> datetime | None:
         {"types": [meter.event_type for meter in meters]},
     ).scalar_one()
     return found
+
+
+_TYPES: Final = """
+    WITH RECURSIVE kinds AS (
+      (SELECT type FROM event ORDER BY type LIMIT 1)
+      UNION ALL
+      SELECT (SELECT e.type FROM event e WHERE e.type > kinds.type ORDER BY e.type LIMIT 1) FROM kinds
+       WHERE kinds.type IS NOT NULL)"""
+"""Every type there is, by a few steps in the index instead of a walk through the table."""
+
+
+def unknown_types(session: Session, meters: Iterable[Meter], since: datetime) -> list[dict[str, Any]]:
+    """Types of events that no meter counts, with what came of them since."""
+    rows = session.execute(
+        text(
+            _TYPES
+            + """
+    SELECT kinds.type, found.events, found.first, found.last
+      FROM kinds, LATERAL (SELECT count(*) AS events, min(happened_at) AS first, max(happened_at) AS last FROM event e
+                            WHERE e.type = kinds.type AND e.happened_at >= :since) AS found
+     WHERE kinds.type IS NOT NULL AND kinds.type <> ALL(CAST(:known AS text[])) AND found.events > 0
+     ORDER BY found.events DESC, kinds.type LIMIT 50"""
+        ),
+        {"since": since, "known": [meter.event_type for meter in meters]},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def unknown_subjects(session: Session, since: datetime) -> list[dict[str, Any]]:
+    """Subjects that meant no tenant when their events happened, and the tenant whose name each begins with, if any."""
+    rows = session.execute(
+        text(
+            _TYPES
+            + f""",
+    {_OWNERS.strip()}
+    SELECT e.subject, count(*) AS events, min(e.happened_at) AS first, max(e.happened_at) AS last,
+           (SELECT slug FROM tenant t WHERE starts_with(lower(e.subject), t.slug) ORDER BY length(slug) DESC LIMIT 1)
+             AS suggestion
+      FROM kinds JOIN event e ON e.type = kinds.type AND e.happened_at >= :since
+      LEFT JOIN owners o ON o.subject = e.subject AND o.during @> e.happened_at
+     WHERE o.subject IS NULL GROUP BY e.subject ORDER BY count(*) DESC, e.subject LIMIT 50"""
+        ),
+        {"since": since},
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def counted(session: Session, meters: Iterable[Meter], since: datetime) -> list[dict[str, Any]]:
+    """Each meter: the events of its type since, the newest one, and how many have no value that it could count."""
+    values = _asked(meters, Span(since, FOREVER), {}, None)
+    if not values["meters"]:
+        return []
+    rows = session.execute(
+        text(
+            f"""
+    WITH {_METERS}
+    SELECT m.meter AS name, m.type, m.aggregation, count(e.type) AS events, max(e.happened_at) AS newest,
+           count(e.type) FILTER (WHERE m.aggregation <> 'count' AND (e.data #>> m.path) ~ '{quantity.PATTERN}' IS NOT TRUE)
+             AS unusable
+      FROM meters m LEFT JOIN event e ON e.type = m.type AND e.happened_at >= :start AND e.happened_at < :end
+     GROUP BY m.meter, m.type, m.aggregation ORDER BY m.meter"""
+        ),
+        values,
+    )
+    return [dict(row._mapping) for row in rows]
 
 
 def _asked(

@@ -1,23 +1,29 @@
 """What meters come to: whose events, at which price, whatever the order of arrival."""
 
 import hashlib
+import json
 import random
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from billing.core.clock import ManualClock
+from billing.core.errors import Invalid
 from billing.core.period import Span, month
+from billing.core.quantity import total
 from billing.db.engine import Database
 from billing.events import store
 from billing.events.event import Form, decode
 from billing.events.ingester import Ingester
 from billing.events.meter import Meter
+from billing.events.reporter import EventReporter
 from billing.tenants import store as tenants
 from billing.tenants.registrar import Registrar
-from tests.events.pushed import CALLS, METERS, PEAK, STORED, TOKENS, body, event
+from tests.events.pushed import CALLS, METERS, PEAK, STORED, TOKENS, body, event, meter
 from tests.factories import add_tenants, at, tenant
 
 OCTOBER = month(2026, 10)
@@ -58,8 +64,8 @@ def test_a_sum_keeps_every_digit(database: Database, ingester: Ingester) -> None
     big, small = "12345678901234567890123456789012345678", "0.000000000000000001"
     ingester.ingest(body(event("1", {"tokens": big}), event("2", {"tokens": small}), event("3", {"tokens": 2**53 + 1})),
                     Form.BATCH)  # fmt: skip
-    (total,) = found(database, TOKENS)["acme", "tokens"]
-    assert str(total) == f"{int(big) + 2**53 + 1}.000000000000000001"
+    (whole,) = found(database, TOKENS)["acme", "tokens"]
+    assert str(whole) == f"{int(big) + 2**53 + 1}.000000000000000001"
 
 
 def test_max_and_latest_are_of_each_subject_and_subjects_add_up(
@@ -193,14 +199,90 @@ def test_any_interleaving_of_duplicate_late_and_reordered_batches_comes_to_the_s
 
 def test_hours_add_up_to_the_total_and_its_digest(database: Database, ingester: Ingester) -> None:
     ingester.ingest(body(*(event(str(n), {"tokens": n}, time=when(n % 5)) for n in range(20))), Form.BATCH)
-    total = next(one for one in digests(database) if one.meter == "tokens")
+    whole = next(one for one in digests(database) if one.meter == "tokens")
     with database.transaction() as session:
-        rows = store.hours(session, TOKENS, total.tenant_id, OCTOBER, OCTOBER)
-    assert sum(Decimal(row["quantity"]) for row in rows) == total.quantity == 190
-    assert sum(row["events"] for row in rows) == total.events == 20
+        rows = store.hours(session, TOKENS, whole.tenant_id, OCTOBER, OCTOBER)
+    assert sum(Decimal(row["quantity"]) for row in rows) == whole.quantity == 190
+    assert sum(row["events"] for row in rows) == whole.events == 20
     lines = "\n".join(f"{row['epoch']} {row['digest']}" for row in rows)
-    assert hashlib.sha256(lines.encode()).hexdigest() == total.digest
+    assert hashlib.sha256(lines.encode()).hexdigest() == whole.digest
     first = sorted(str(n) for n in range(0, 20, 5))
     micros = int(datetime.fromisoformat(when(0)).timestamp()) * 1_000_000
     content = "\n".join(f"//gateway\t{n}\t{micros}\t{n}" for n in first)
     assert hashlib.sha256(content.encode()).hexdigest() == rows[0]["digest"], "as docs/document.md says"
+
+
+def test_what_nothing_bills_yet_is_listed(database: Database, ingester: Ingester, clock: ManualClock) -> None:
+    """Until its meter or its tenant appears; then it is gone from the list and counted."""
+    blind = Ingester(database, clock, [])
+    blind.ingest(
+        body(
+            event("1", type="new.kind"),
+            event("2", subject="acme-prod", data={"tokens": 3}),
+            event("3", data={"tokens": "none"}),
+            event("4"),
+            event("5", data={"tokens": 1.5}, type="old", time=at(1).isoformat()),
+        ),
+        Form.BATCH,
+    )
+    status = EventReporter(database, METERS).status(at(24, day=31))
+    assert {one["name"]: (one["events"], one["unusable"]) for one in status["meters"]} == {
+        "calls": (3, 0),
+        "peak": (0, 0),
+        "stored": (0, 0),
+        "tokens": (3, 1),
+    }
+    assert [(one["type"], one["events"]) for one in status["unknown_types"]] == [("new.kind", 1), ("old", 1)]
+    assert [(one["subject"], one["events"], one["suggestion"]) for one in status["unknown_subjects"]] == [
+        ("acme-prod", 1, "acme")
+    ]
+    Registrar(database, clock).add(tenant("gamma"), ["events:acme-prod"], actor="test")
+    assert EventReporter(database, METERS).status(at(24, day=31))["unknown_subjects"] == []
+    assert EventReporter(database, [meter("$.tokens")]).status(at(24, day=31))["unknown_types"] != []
+
+
+numbers = (
+    st.integers(-5, 10**40)
+    | st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-9, max_value=10**20).map(float)
+    | st.from_regex(r"\A-?[0-9]{1,40}(\.[0-9]{0,20})?\Z")
+    | st.floats(1e-30, 1e45)
+    | st.text(max_size=5)
+    | st.none()
+    | st.booleans()
+    | st.lists(st.integers(), max_size=1)
+)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(numbers, min_size=1, max_size=30))
+def test_postgresql_counts_exactly_what_python_accepts_and_to_the_same_digit(
+    database: Database, values: list[Any]
+) -> None:
+    """The one rule is written twice, in Python for what is pushed and in SQL for what is stored."""
+    raw = [json.dumps(value) for value in values if "\x00" not in str(value)]
+    content = (
+        "["
+        + ",".join(json.dumps(event(str(n), {"tokens": "X"})).replace('"X"', one) for n, one in enumerate(raw))
+        + "]"
+    )
+    try:
+        batch = decode(content.encode(), Form.BATCH, at(24, day=31))
+    except Invalid:
+        return
+    accepted = []
+    for one in batch.events:
+        try:
+            accepted.append(TOKENS.value_of(one.data))
+        except Invalid:
+            continue
+
+    class Undo(Exception):
+        pass
+
+    with pytest.raises(Undo), database.transaction() as session:
+        if tenants.listed(session) == []:
+            tenants.add(session, tenant("acme"), at(0))
+        store.add(session, batch, at(24, day=31))
+        found = store.totals(session, [TOKENS], OCTOBER, {"tokens": [OCTOBER]})
+        assert [(one.quantity, one.events) for one in found] == ([(total(accepted), len(accepted))] if accepted else [])
+        raise Undo
