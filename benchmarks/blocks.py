@@ -67,7 +67,7 @@ def write(folder: Path, blocks: int, watched: Sequence[Address]) -> Stretch:
     return made
 
 
-def _log(made: Stretch, number: int, index: int, random: Random, parties: tuple[list[str], list[str]]) -> str:
+def _log(made: Stretch, number: int, index: int, random: Random, parties: tuple[Sequence[str], Sequence[str]]) -> str:
     """One log as geth writes it. Of those that concern us a few are worth nothing, and a few are sweeps."""
     strangers, ours = parties
     sender, receiver = random.choice(strangers), random.choice(strangers)
@@ -145,6 +145,7 @@ def _handler(ledger: Ledger) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         wbufsize = 1 << 16
+        disable_nagle_algorithm = True  # no answer waits for an acknowledgement
 
         def do_GET(self) -> None:
             self._send(json.dumps(ledger.spans).encode())
@@ -207,6 +208,7 @@ def node(folder: Path) -> Iterator[str]:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(folder, theirs), daemon=True)
     process.start()
+    theirs.close()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:

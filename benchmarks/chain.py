@@ -23,7 +23,7 @@ from billing.chain.rpc import HttpNode
 from billing.chain.tokens import Token
 from billing.chain.watcher import Chain, Progress, Watcher
 from billing.core.clock import ManualClock
-from billing.core.onchain import TRANSFER_TOPIC
+from billing.core.onchain import TRANSFER_TOPIC, Address
 from billing.db import embedded, migrate
 from billing.db.engine import Database
 from billing.wallets.watchlist import WatchList
@@ -59,9 +59,9 @@ def run(small: bool = False) -> Result:
         ours: list[Cost[Progress]] = []
         with blocks.node(folder) as url:
             half = measured(catch_up, url, postgres.database(server, "half", "template_chain"), made.blocks // 3)
-            httpx.get(url)
             for number in range(1 if small else REPEATS):
                 database = postgres.database(server, f"chain_{number}", "template_chain")
+                httpx.get(url)  # forgets what others asked for
                 ours.append(measured(catch_up, url, database, None))
                 spans = httpx.get(url).json()
                 plain.append(measured(download, url, spans, True))
@@ -82,7 +82,7 @@ def _result(
     return result
 
 
-def addresses(small: bool) -> list[blocks.Address]:
+def addresses(small: bool) -> list[Address]:
     return blocks.watched_addresses(WATCHED_SMALL if small else WATCHED)
 
 

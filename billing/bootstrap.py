@@ -3,9 +3,10 @@ so that a command which needs no chain does not load the chain's libraries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from billing.audit.auditor import Auditor
 from billing.chain import store as chain_store
@@ -28,12 +29,16 @@ from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.issuer import House, Issuer, Offer
 from billing.invoicing.restorer import Restored, Restorer
+from billing.leasing.importer import LeaseImporter
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence
 from billing.metering.reporter import MeterReporter
+from billing.metering.sources.csvfile import CsvSettings, CsvSource
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
+from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
 from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
+from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
@@ -49,6 +54,8 @@ from billing.wallets.watchlist import WatchList
 
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
+
+AnySource = PrometheusSource | DcgmSource | SlurmSource | KubernetesSource | CsvSource
 
 Fence = Callable[[Session], None]
 
@@ -98,7 +105,11 @@ class App:
         return Leaser(self.database, self.clock)
 
     @cached_property
-    def sources(self) -> list[PrometheusSource | DcgmSource]:
+    def lease_importer(self) -> LeaseImporter:
+        return LeaseImporter(self.database, self.clock)
+
+    @cached_property
+    def sources(self) -> list[AnySource]:
         sources = [self._source(one) for one in self.settings.metering.sources]
         self._closing += [source.close for source in sources]
         return sources
@@ -185,16 +196,15 @@ class App:
 
     @cached_property
     def restorer(self) -> Restorer:
-        return Restorer(self.database, self.clock, self.archive, self.wallet)
+        def read_again(session: Session, since: datetime) -> None:
+            chain_store.request_rewind(session, since - CLOCKS_APART)
+
+        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
 
     def restore(self, *, actor: str) -> Restored:
         """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
         because nobody watched those addresses meanwhile."""
-        found = self.restorer.restore(actor=actor)
-        if found.oldest is not None:
-            with self.database.transaction() as session:
-                chain_store.request_rewind(session, found.oldest - CLOCKS_APART)
-        return found
+        return self.restorer.restore(actor=actor)
 
     @cached_property
     def accepter(self) -> Accepter:
@@ -222,7 +232,8 @@ class App:
         return found
 
     def check_chain(self, chain_id: int) -> None:
-        """Verify a chain and its tokens against the settings, and accept it for the wallet.
+        """Verify a chain and its tokens against the settings, follow it, and accept it for the wallet: in this order, for
+        what is paid on a chain that nobody follows yet would never be seen.
 
         Raises Invalid for a chain or token that is not the configured one, Conflict when the wallet cannot be used there
         yet, Unavailable when no endpoint answers.
@@ -231,15 +242,16 @@ class App:
 
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self.tokens, self._fences.watcher)
+        return Reconciler(self.database, self.clock, self._fences.watcher)
 
     @cached_property
     def resolver(self) -> Resolver:
-        return Resolver(self.database, self.clock, self.tokens)
+        return Resolver(self.database, self.clock)
 
     @cached_property
     def reporter(self) -> Reporter:
@@ -254,22 +266,19 @@ class App:
         while self._closing:
             self._closing.pop()()
 
-    def _source(self, one: SourceSettings) -> PrometheusSource | DcgmSource:
+    def _source(self, one: SourceSettings) -> AnySource:
         cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
         if one.type == "prometheus":
-            return PrometheusSource(
-                PrometheusSettings(
-                    name=one.name,
-                    url=one.url,
-                    metric=one.metric,
-                    matchers=one.matchers,
-                    tenant_label=one.tenant_label,
-                    cadence=cadence,
-                    lag_seconds=one.lag_seconds,
-                    timeout_seconds=one.timeout_seconds,
-                    headers={name: value.get_secret_value() for name, value in one.headers.items()},
-                )
+            return _prometheus(one, cadence)
+        if one.type == "kubernetes":
+            return KubernetesSource(
+                KubernetesSettings(one.name, one.matchers, one.tenant_label, one.model, cadence, one.lag_seconds),
+                _prometheus(one, cadence),
             )
+        if one.type == "slurm":
+            return _slurm(one)
+        if one.type == "csv":
+            return CsvSource(CsvSettings(one.name, tuple(one.files), one.model, one.lag_seconds))
         return DcgmSource(
             DcgmSettings(
                 name=one.name,
@@ -283,6 +292,38 @@ class App:
             ),
             ScrapeLog(self.database),
         )
+
+
+def _prometheus(one: SourceSettings, cadence: Cadence) -> PrometheusSource:
+    return PrometheusSource(
+        PrometheusSettings(
+            name=one.name,
+            url=one.url,
+            metric=one.metric,
+            matchers=one.matchers,
+            tenant_label=one.tenant_label,
+            cadence=cadence,
+            lag_seconds=one.lag_seconds,
+            timeout_seconds=one.timeout_seconds,
+            headers={name: value.get_secret_value() for name, value in one.headers.items()},
+        )
+    )
+
+
+def _slurm(one: SourceSettings) -> SlurmSource:
+    return SlurmSource(
+        SlurmSettings(
+            name=one.name,
+            command=tuple(one.command) or ("sacct",),
+            files=tuple(one.files),
+            label="account" if one.tenant_label == "namespace" else one.tenant_label,
+            zone=ZoneInfo(one.timezone),
+            inventory=inventory(one.gpus_per_node),
+            model=one.model,
+            lag_seconds=one.lag_seconds,
+            timeout_seconds=one.timeout_seconds,
+        )
+    )
 
 
 def build(settings: Settings, clock: Clock, fences: Fences = Fences()) -> App:

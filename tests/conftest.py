@@ -8,11 +8,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from billing.db import embedded, migrate
 from billing.db.engine import Database
 
+settings.register_profile(
+    "house", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # no test asserts a time
+settings.load_profile("house")
 _numbers = itertools.count(1)
 
 

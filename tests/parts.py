@@ -27,7 +27,7 @@ def program(name: str) -> str:
     return found
 
 
-def wait_for(ready: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_for(ready: Callable[[], bool], what: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if ready():

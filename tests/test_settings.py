@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 PHRASE = " ".join(["test"] * 11 + ["junk"])
 XPRV = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi"
 
+SOURCE = "[[metering.sources]]\nname='a'\ntype="
+
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,6 +53,21 @@ def test_without_a_file_the_defaults_hold() -> None:
             "[[metering.sources]]\nname='a'\ntype='dcgm'\ntargets=['http://x']\nmax_gap_seconds=5",
             "shorter than scrape_interval",
         ),
+        (SOURCE + "'slurm'\ncommand=['sacct']\nfiles=['a']", "either command or files"),
+        (SOURCE + "'slurm'\ncommand=['']", "command begins with an empty word"),
+        (SOURCE + "'slurm'\ncommand='sacct -a'", "metering.sources.0.command"),
+        (SOURCE + "'slurm'\ntimezone='Mars/Base'", "timezone 'Mars/Base' is not known"),
+        (SOURCE + "'slurm'\ntenant_label='colour'", "account, user, partition or qos"),
+        (SOURCE + "'slurm'\ngpus_per_node={'n[1-'='h100:8'}", "is no list of hosts"),
+        (SOURCE + "'slurm'\ngpus_per_node={n1='many'}", "write it like 8 or h100:8"),
+        (SOURCE + "'slurm'\ngpus_per_node={n1=8}", "names no type for n1"),
+        (SOURCE + "'slurm'\nurl='http://x'", "url is a key of prometheus and kubernetes sources"),
+        (SOURCE + "'slurm'\ngpus=8", "metering.sources.0.gpus: unknown key"),
+        (SOURCE + "'kubernetes'", "a kubernetes source needs url"),
+        (SOURCE + "'kubernetes'\nurl='http://x'\nfiles=['a']", "files is a key of slurm and csv sources"),
+        (SOURCE + "'csv'", "a csv source needs files"),
+        (SOURCE + "'prometheus'\nurl='http://x'\ncommand=['sacct']", "command is a key of slurm sources"),
+        (SOURCE + "'nagios'", "metering.sources.0.type"),
         ("[web", "is no TOML"),
         ("data_dir = 7", "data_dir"),
     ],
@@ -121,6 +138,11 @@ def test_the_example_parses_as_it_is_and_with_every_key_switched_on(tmp_path: Pa
     for name, value in (("mode", "forwarder"), ("xpub", "")):
         content["wallet"][name] = value
     content["chains"][0].pop("finality")
+    first = content["metering"]["sources"][0]
+    with pytest.raises(ValueError, match="is a key of"):
+        Settings(**content)
+    for name in ("command", "files", "gpus_per_node", "model", "targets"):  # keys of other types
+        first.pop(name)
     Settings(**content)
 
 

@@ -206,13 +206,15 @@ def metered(made: World, *tenants: str, hours: int = 100) -> None:
     gpus = {slug: DeviceKey(f"GPU-{slug}") for slug in tenants}
     source = ScriptedSource({gpu: [(0, 10**11, "")] for gpu in gpus.values()}, up=[(0, 10**11)], interval=3600)
     made.clock.move_to(at(5))
-    collector(made.app.database, made.clock, source, rule=NO_EXCLUSIONS).tick()
+    collector(made.app.database, made.clock, source, rule=NO_EXCLUSIONS).collect(Span(OCTOBER, at(2)))
     for slug, gpu in gpus.items():
         made.app.registrar.add(tenant(slug, "lease"), [], actor="test")
         span = Span(OCTOBER, at(hours))
         made.app.leaser.add(slug, span, uuids=[gpu.uuid], reference=f"lease-{slug}", actor="test")
     made.clock.move_to(at(30, day=31))
     collecting = collector(made.app.database, made.clock, source, rule=NO_EXCLUSIONS)
+    collecting.apply_changes()
+    collecting.collect(Span(OCTOBER, at(24, day=31)))
     while collecting.tick(240).windows:
         pass
     made.app.rater.apply(BOOK, actor="test")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from billing.audit import store
-from billing.audit.balances import BalanceAudit
+from billing.audit.balances import CHECK, BalanceAudit
 from billing.audit.finding import Finding
 from billing.chain.watcher import Watcher
 from billing.core.clock import Clock
@@ -50,7 +50,7 @@ class Auditor:
                 result.checked.append(name)
                 result.findings += findings
         for watcher in self._watchers().values() if chains else ():
-            name = f"the books match {watcher.chain.name}"
+            name = CHECK.format(watcher.chain.name)
             try:
                 result.findings += BalanceAudit(self._database).run(watcher, self._clock.now())
                 result.checked.append(name)

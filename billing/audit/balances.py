@@ -15,9 +15,10 @@ from billing.db.engine import Database
 from billing.ledger import store as ledger
 from billing.ledger.account import EXTERNAL, treasury
 from billing.ledger.entry import Entry, Posting
+from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
 
-CHECK = "the books match the chain"
+CHECK = "the books match {}"
 OPENING = "opening"
 
 
@@ -29,22 +30,22 @@ class BalanceAudit:
 
     def run(self, watcher: Watcher, now: datetime) -> list[Finding]:
         """The differences on one chain. Raises Unavailable when no endpoint answers."""
-        chain = watcher.chain
+        chain, check = watcher.chain, CHECK.format(watcher.chain.name)
         with self._database.transaction() as session:
             cursor = chain_store.cursor(session, chain.chain_id)
             if cursor is None or cursor.final < 0:
                 return []
             moved = chain_store.balances(session, chain.chain_id, cursor.final)
             treasuries = [one.address for one in wallets.addresses(session)[0] if one.kind == "treasury"]
-        tokens = {token.address: token for token in chain.tokens}
-        for owner in treasuries:
-            for token in chain.tokens:
+            unpaid = store.addresses_to_look_at(session, now.toordinal())
+            known = chain_store.tokens(session)
+        tokens = {token.address: token for token in known.values() if token.chain_id == chain.chain_id}
+        for owner in (*treasuries, *unpaid):  # also where no transfer was seen: it may have been missed
+            for token in tokens.values():
                 moved.setdefault((owner, token.address), 0)
         found = watcher.pool.ask(lambda node: _balances(node, list(moved), cursor.final))
         findings, sums = [], defaultdict[str, int](int)
         for (owner, token_address), units in moved.items():
-            if token_address not in tokens:
-                continue
             token = tokens[token_address]
             kind = "treasury" if owner in treasuries else "deposit"
             expected = units
@@ -56,7 +57,7 @@ class BalanceAudit:
                 detail = (
                     f"{token.symbol} at block {cursor.final}: chain {found[owner, token_address]}, transfers {expected}"
                 )
-                findings.append(Finding(CHECK, checksum(owner), detail))
+                findings.append(Finding(check, checksum(owner), detail))
         with self._database.transaction() as session:
             for kind in ("deposit", "treasury"):
                 booked = store.posted(session, kind, (chain.chain_id, cursor.final))
@@ -65,17 +66,22 @@ class BalanceAudit:
                         detail = (
                             f"ledger {booked.get(account, 0)}, addresses {sums.get(account, 0)} at block {cursor.final}"
                         )
-                        findings.append(Finding(CHECK, account, detail))
+                        findings.append(Finding(check, account, detail))
         return findings
 
     def _opening(self, token: Token, owner: Address, units: int, now: datetime) -> int:
-        """What the treasury held before it was watched; booked against `external` the first time it is looked at."""
+        """What the treasury held before it was watched; booked against `external` the first time it is looked at. That it was
+        looked at is kept also when it held nothing: a later difference is a finding, never an opening."""
         account, asset = treasury(token.chain_id, token.symbol), token.asset.code
         memo = f"{OPENING} {owner}"
         with self._database.transaction() as session:
             known = ledger.booked_with(session, OPENING, memo, account)
             if known is not None:
                 return known
+            place = f"{account} {owner}"
+            if store.opened(session, place):
+                return 0
+            record(session, Deed(now, "audit", "treasury.opening", place, details={"units": str(units)}))
             if units:
                 postings = (Posting(account, asset, units), Posting(EXTERNAL, asset, -units))
                 ledger.post(session, Entry(OPENING, now.date(), now, postings, memo=memo))

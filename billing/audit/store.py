@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.core.onchain import Hash32
+from billing.core.onchain import Address, Hash32
 from billing.db.tables.invoicing import CreditNoteRow, InvoiceRow
 from billing.db.tables.metering import ReadingRow
 from billing.db.tables.wallets import PaymentAddressRow
@@ -66,7 +66,10 @@ QUERIES: dict[str, str] = {
           FROM transfer t
           LEFT JOIN entry e ON e.transfer_id = t.id AND e.reverses_id IS NULL
                AND NOT EXISTS (SELECT 1 FROM entry r WHERE r.reverses_id = e.id)
-         WHERE t.settled GROUP BY t.id
+         WHERE t.settled
+           AND NOT (EXISTS (SELECT 1 FROM payment_address WHERE kind = 'treasury' AND address = t.from_address)
+                    AND EXISTS (SELECT 1 FROM payment_address WHERE kind = 'treasury' AND address = t.to_address))
+         GROUP BY t.id
         HAVING CASE WHEN t.state IN ('confirmed', 'final')
                     THEN count(e.id) FILTER (WHERE e.incarnation = t.incarnation) = 0
                       OR count(e.id) FILTER (WHERE e.incarnation <> t.incarnation) > 0
@@ -125,3 +128,25 @@ def posted(session: Session, prefix: str, up_to: tuple[int, int]) -> dict[str, i
         {"prefix": f"{prefix}:{up_to[0]}:%", "number": up_to[1]},
     )
     return {row.account: int(row.units) for row in rows}
+
+
+def addresses_to_look_at(session: Session, day: int) -> list[Address]:
+    """Addresses on which money may lie that nobody saw: of invoices that are not paid, and a thirtieth of the others, another
+    one each day. At most 2,000 of each."""
+    rows = session.execute(
+        text(
+            "(SELECT a.address FROM payment_address a JOIN invoice i ON i.id = a.invoice_id"
+            "  WHERE i.status IN ('open', 'uncollectible') ORDER BY a.id DESC LIMIT 2000)"
+            " UNION (SELECT address FROM payment_address WHERE kind <> 'treasury' AND id % 30 = :day % 30 LIMIT 2000)"
+        ),
+        {"day": day},
+    )
+    return [Address(row.address) for row in rows]
+
+
+def opened(session: Session, place: str) -> bool:
+    """Was this treasury's opening balance looked at before?"""
+    found = session.execute(
+        text("SELECT count(*) FROM trail WHERE action = 'treasury.opening' AND subject = :place"), {"place": place}
+    )
+    return bool(found.scalar_one())

@@ -41,6 +41,14 @@ def quantity(text: Any) -> int:
         raise Untrusted(f"{text[:80]!r} is no quantity") from None
 
 
+def place(text: Any) -> int:
+    """A block's number or a log's index: a quantity that a chain can reach."""
+    found = quantity(text)
+    if found >= 1 << 53:
+        raise Untrusted(f"{text[:80]!r} is an absurd place in a chain")
+    return found
+
+
 def hash32(text: Any) -> Hash32:
     if not isinstance(text, str) or len(text) != 66 or not text.startswith("0x"):
         raise Untrusted(f"{str(text)[:80]!r} is no hash")
@@ -54,9 +62,7 @@ def block(raw: Any) -> Block:
     seconds = quantity(raw.get("timestamp"))
     if seconds > 1 << 37:
         raise Untrusted("a block's time is absurd")
-    return Block(
-        quantity(raw.get("number")), hash32(raw.get("hash")), hash32(raw.get("parentHash")), at_second(seconds)
-    )
+    return Block(place(raw.get("number")), hash32(raw.get("hash")), hash32(raw.get("parentHash")), at_second(seconds))
 
 
 def log(raw: dict[str, Any]) -> Log:
@@ -70,9 +76,9 @@ def log(raw: dict[str, Any]) -> Log:
     if not isinstance(token, str) or len(token) != 42:
         raise Untrusted("a log names no token")
     return Log(
-        quantity(raw.get("blockNumber")),
+        place(raw.get("blockNumber")),
         hash32(raw.get("blockHash")),
-        quantity(raw.get("logIndex")),
+        place(raw.get("logIndex")),
         hash32(raw.get("transactionHash")),
         Address(token.lower()),
         Address("0x" + hash32(topics[1])[26:]),

@@ -26,6 +26,10 @@ class Node(Protocol):
         """A header by number or tag; None when the node does not know it."""
         ...
 
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """Headers by number, in the order in which they were asked for; None for each that the node does not know."""
+        ...
+
     def logs(
         self, tokens: Sequence[Address], *, span: tuple[int, int] | None = None, block_hash: Hash32 | None = None,
         topics: Sequence[Any] = (),

@@ -43,7 +43,7 @@ class Pool:
                 error = failed
                 endpoint.failures += 1
                 endpoint.last_error = str(failed)
-                pause = min(timedelta(seconds=2**endpoint.failures), PAUSE_MAX)
+                pause = min(timedelta(seconds=2 ** min(endpoint.failures, 16)), PAUSE_MAX)
                 endpoint.rests_until = self._clock.now() + pause
             else:
                 endpoint.failures, endpoint.rests_until, endpoint.last_error = 0, None, ""

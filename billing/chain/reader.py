@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from billing.chain.block import Block, Log, log, quantity
+from billing.chain.block import Block, Log, log, place
 from billing.chain.node import Node
 from billing.chain.tokens import Token
 from billing.core.errors import Unavailable, Untrusted
@@ -41,7 +41,11 @@ class Reader:
             return None
         read = Read(block, [block])
         if self._tokens:
-            self._take(read, self._node.logs(self._tokens, block_hash=block.hash), {number: block.hash})
+            raw = self._node.logs(self._tokens, block_hash=block.hash)
+            if any(one.get("blockHash") != block.hash for one in raw):
+                raise Untrusted("the node answered with logs of another block")
+            read.seen = len(raw)
+            self._take(read, self._ours(raw), {number: block.hash})
         return read
 
     def span(self, first: int, last: int, parent: Hash32) -> Read | None:
@@ -50,22 +54,22 @@ class Reader:
         The last block must be the same before and after the logs were read, and every block with a watched transfer
         must be the one that the log names.
         """
-        start, end = _known(self._node.block(first), first), _known(self._node.block(last), last)
+        start, end = self._headers([first, last])
         if start.parent_hash != parent:
             return None
         read = Read(end)
-        if self._tokens:
-            raw = self._range_logs(first, last)
-            numbers = {quantity(one.get("blockNumber")) for one in raw if self._concerns(one)}
-            blocks = {number: _known(self._node.block(number), number) for number in numbers if number != last}
-            blocks[last] = _known(self._node.block(last), last)
-            if blocks[last].hash != end.hash:
-                raise Unavailable("the chain was reorganised while a range of it was read")
-            self._take(read, raw, {number: block.hash for number, block in blocks.items()}, (first, last))
-            read.blocks = sorted(blocks.values(), key=lambda block: block.number)
-        else:
-            read.blocks = [end]
+        raw = self._range_logs(first, last) if self._tokens else []
+        ours = self._ours(raw)
+        blocks = self._headers(sorted({last, *(place(one.get("blockNumber")) for one in ours)}))
+        hashes = {block.number: block.hash for block in blocks}
+        if hashes[last] != end.hash:
+            raise Unavailable("the chain was reorganised while a range of it was read")
+        read.seen, read.blocks = len(raw), blocks
+        self._take(read, ours, hashes)
         return read
+
+    def _headers(self, numbers: Sequence[int]) -> list[Block]:
+        return [_known(*pair) for pair in zip(self._node.blocks(numbers), numbers, strict=True)]
 
     def _range_logs(self, first: int, last: int) -> list[dict[str, Any]]:
         if len(self._watched) > FILTER_MAX:
@@ -78,25 +82,23 @@ class Reader:
         both = {(str(one.get("blockHash")), str(one.get("logIndex"))): one for one in (*out, *into)}
         return list(both.values())
 
-    def _concerns(self, raw: dict[str, Any]) -> bool:
-        """Is a watched address in it? Plain slicing: most logs are somebody else's."""
-        topics = raw.get("topics")
-        if not isinstance(topics, list) or len(topics) != 3:
-            return False
-        watched = self._watched
-        return ("0x" + topics[2][26:]) in watched or ("0x" + topics[1][26:]) in watched
-
-    def _take(
-        self, read: Read, raw: Sequence[dict[str, Any]], hashes: dict[int, Hash32], span: tuple[int, int] | None = None
-    ) -> None:
-        """Keep the watched logs, after checking that each is of a block that was proven and that none comes twice."""
-        places: set[tuple[int, int]] = set()
-        read.seen += len(raw)
+    def _ours(self, raw: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The logs with a watched address in them. Plain slicing: most logs are somebody else's. Nodes write hex in
+        lowercase; one that does not must not hide a payment."""
+        watched, ours = self._watched, []
         for one in raw:
-            if span is None and one.get("blockHash") not in hashes.values():
-                raise Untrusted("the node answered with logs of another block")
-            if not self._concerns(one):
+            try:
+                _, sender, receiver = one["topics"]
+                if "0x" + receiver[26:].lower() in watched or "0x" + sender[26:].lower() in watched:
+                    ours.append(one)
+            except (AttributeError, KeyError, TypeError, ValueError):  # no Transfer of a fungible token
                 continue
+        return ours
+
+    def _take(self, read: Read, ours: Sequence[dict[str, Any]], hashes: dict[int, Hash32]) -> None:
+        """Keep these logs, after checking that each is of a block that was proven and that none comes twice."""
+        places: set[tuple[int, int]] = set()
+        for one in ours:
             found = log(one)
             if found.token not in self._tokens:
                 raise Untrusted("the node answered with logs of another token")

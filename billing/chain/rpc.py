@@ -1,8 +1,10 @@
 """JSON-RPC over HTTP: web3's provider as transport, raw JSON as answer."""
 
+import gc
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,7 +12,7 @@ import orjson
 from eth_typing import URI
 from requests import Session
 from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import HTTPError, RequestException
+from requests.exceptions import RequestException
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
@@ -20,10 +22,20 @@ from billing.core.errors import Conflict, Unavailable, Untrusted
 from billing.core.onchain import TRANSFER_TOPIC, Address, Hash32
 
 BODY_BYTES_MAX: Final = 256 << 20
+BATCH_MAX: Final = 100
+"""Headers in one request. Public nodes allow 100 and more."""
 _TOO_LARGE: Final = (
     "range", "too many", "more than", "limit", "too large", "too big", "exceed", "timeout", "timed out", "10000", "max results",
 )  # fmt: skip
 _RATE: Final = ("rate", "too many requests", "quota", "capacity")
+
+
+class _Refused(Exception):
+    """An answer with an error status. Its body, if it is short JSON, says why."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(status)
+        self.status, self.body = status, body
 
 
 class _Provider(HTTPProvider):
@@ -33,13 +45,15 @@ class _Provider(HTTPProvider):
         kwargs = {**self.get_request_kwargs(), "stream": True}
         manager, uri = self._request_session_manager, URI(str(self.endpoint_uri))
         with manager.get_response_from_post_request(uri, data=request_data, **kwargs) as response:
-            response.raise_for_status()
-            body = bytearray()
+            if response.status_code >= 400:
+                raise _Refused(response.status_code, response.raw.read(1 << 16, decode_content=True) or b"")
+            chunks, size = [], 0
             for chunk in response.iter_content(1 << 18):
-                body += chunk
-                if len(body) > BODY_BYTES_MAX:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > BODY_BYTES_MAX:
                     raise RangeTooLarge("the answer is too large")
-            return bytes(body)
+            return b"".join(chunks)
 
 
 class HttpNode:
@@ -52,6 +66,7 @@ class HttpNode:
         self._mine = threading.local()
         self._sessions: list[Session] = []
         self._ids = itertools.count(1)
+        self._batch = BATCH_MAX
 
     def close(self) -> None:
         for session in self._sessions:
@@ -79,18 +94,27 @@ class HttpNode:
     def request(self, method: str, params: Sequence[Any]) -> Any:
         """The `result` of a call. Raises Unavailable, RangeTooLarge, Conflict (a call that reverts) or Untrusted."""
         number = next(self._ids)
-        body = orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)})
+        return self._result(method, self._post(method, _call(number, method, params)), number)
+
+    def _post(self, method: str, body: Any) -> Any:
+        """Send a call, or several as one batch, and decode what comes back."""
         try:
-            answer = orjson.loads(self._provider()._make_request(RPCEndpoint(method), body))
-        except HTTPError as error:
-            status = error.response.status_code if error.response is not None else 0
-            if status == 413:
+            answer = self._provider()._make_request(RPCEndpoint(method), orjson.dumps(body))
+            with _uncollected():
+                return orjson.loads(answer)
+        except _Refused as error:
+            said = _said(error.body)
+            if said is not None:
+                return said
+            if error.status == 413:
                 raise RangeTooLarge(f"{self.url} finds the request too large") from None
-            raise Unavailable(f"{self.url} answered {status} to {method}") from None
+            raise Unavailable(f"{self.url} answered {error.status} to {method}") from None
         except (RequestException, NoConnection) as error:
             raise Unavailable(f"{self.url} does not answer: {type(error).__name__}") from None
         except orjson.JSONDecodeError:
             raise Untrusted(f"{self.url} answered {method} with something that is no JSON") from None
+
+    def _result(self, method: str, answer: Any, number: int) -> Any:
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
             raise Untrusted(f"{self.url} answered {method} with something that is no JSON-RPC")
         if answer.get("error") is not None:
@@ -116,7 +140,35 @@ class HttpNode:
 
     def block(self, which: int | str) -> Block | None:
         tag = hex(which) if isinstance(which, int) else which
-        raw = self.request("eth_getBlockByNumber", [tag, False])
+        return self._block(which, self.request("eth_getBlockByNumber", [tag, False]))
+
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        """In batches. When an endpoint refuses one, its blocks are asked for one by one, and the next batches are smaller."""
+        found: list[Block | None] = []
+        while len(found) < len(numbers):
+            part = numbers[len(found) : len(found) + self._batch]
+            answers = self._headers(part) if len(part) > 1 else None
+            found += [self.block(number) for number in part] if answers is None else answers
+        return found
+
+    def _headers(self, numbers: Sequence[int]) -> list[Block | None] | None:
+        """One batch; None when the endpoint does not want it."""
+        method = "eth_getBlockByNumber"
+        wanted = {next(self._ids): number for number in numbers}
+        try:
+            answers = self._post(method, [_call(i, method, [hex(number), False]) for i, number in wanted.items()])
+        except Unavailable:
+            answers = None
+        if not isinstance(answers, list):  # asked for one block it answers, or says what is wrong
+            self._batch = max(1, self._batch // 2)
+            return None
+        self._batch = min(BATCH_MAX, self._batch + 1)
+        by_id = {one.get("id"): one for one in answers if isinstance(one, dict)}
+        if len(answers) != len(wanted) or by_id.keys() != wanted.keys():
+            raise Untrusted(f"{self.url} answered a batch with other answers than were asked for")
+        return [self._block(number, self._result(method, by_id[i], i)) for i, number in wanted.items()]
+
+    def _block(self, which: int | str, raw: Any) -> Block | None:
         if raw is None:
             return None
         found = block(raw)
@@ -139,7 +191,7 @@ class HttpNode:
             assert span is not None
             wanted |= {"fromBlock": hex(span[0]), "toBlock": hex(span[1])}
         raw = self.request("eth_getLogs", [wanted])
-        if not isinstance(raw, list) or not all(isinstance(one, dict) for one in raw):
+        if not isinstance(raw, list) or not set(map(type, raw)) <= {dict}:
             raise Untrusted(f"{self.url} answered eth_getLogs with something that is no list of logs")
         return raw
 
@@ -155,3 +207,29 @@ class HttpNode:
             return bytes.fromhex(text[2:])
         except (TypeError, ValueError):
             raise Untrusted(f"{self.url} answered with something that is no hex") from None
+
+
+def _said(body: bytes) -> dict[str, Any] | None:
+    """The JSON-RPC error that some providers send with an error status."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return answer if isinstance(answer, dict) and answer.get("error") else None
+
+
+def _call(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """An answer is tens of thousands of little dictionaries. None is garbage while it is decoded, and looking for it again
+    and again takes as long as decoding does."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,20 +1,21 @@
 """Rows of the cursor, blocks and transfers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, text
 from sqlmodel import Session, col, select
 
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
+from billing.chain.tokens import Token
 from billing.chain.transfer import Transfer
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, Hash32
-from billing.db.tables.chain import BlockRow, ChainStateRow, TransferRow
+from billing.db.tables.chain import BlockRow, ChainStateRow, TokenRow, TransferRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +56,37 @@ def _cursor(row: ChainStateRow) -> Cursor:
 
 
 def begin(session: Session, chain_id: int, name: str, at: Block, now: datetime) -> Cursor:
-    """Start to follow a chain after block `at`."""
-    row = ChainStateRow(
-        chain_id=chain_id,
-        name=name,
-        start_number=at.number + 1,
-        cursor_number=at.number,
-        cursor_hash=at.hash,
-        cursor_mined_at=at.mined_at,
-        final_number=-1,
-        updated_at=now,
-    )
-    session.add(row)
-    add_blocks(session, chain_id, [at])
-    session.flush()
-    return _cursor(row)
+    """Start to follow a chain after block `at`, if nobody did yet. Returns the cursor that is in force."""
+    begun = session.execute(
+        text(
+            "INSERT INTO chain_state (chain_id, name, start_number, cursor_number, cursor_hash, cursor_mined_at,"
+            " final_number, stopped, updated_at) VALUES (:chain, :name, :number + 1, :number, :hash, :mined, -1, '', :now)"
+            " ON CONFLICT DO NOTHING RETURNING chain_id"
+        ),
+        {
+            "chain": chain_id,
+            "name": name,
+            "number": at.number,
+            "hash": at.hash,
+            "mined": at.mined_at,
+            "now": now,
+        },
+    ).one_or_none()
+    if begun is not None:
+        add_blocks(session, chain_id, [at])
+    found = cursor(session, chain_id)
+    assert found is not None
+    return found
 
 
-def advance(session: Session, before: Cursor, to: Block, now: datetime) -> None:
+def advance(session: Session, before: Cursor, to: Block, now: datetime) -> Cursor:
     """Move the cursor, if it is where the caller saw it. Raises Conflict when somebody else moved it."""
     moved = session.execute(
         text(
             "UPDATE chain_state SET cursor_number = :number, cursor_hash = :hash, cursor_mined_at = :mined, updated_at = :now"
-            " WHERE chain_id = :chain AND cursor_number = :was AND cursor_hash = :was_hash AND rewind_to IS NULL"
+            " WHERE chain_id = :chain AND cursor_number = :was AND cursor_hash = :was_hash"
+            " AND rewind_to IS NOT DISTINCT FROM :rewind"
+            " RETURNING start_number, final_number, stopped"
         ),
         {
             "number": to.number,
@@ -87,10 +96,13 @@ def advance(session: Session, before: Cursor, to: Block, now: datetime) -> None:
             "chain": before.chain_id,
             "was": before.number,
             "was_hash": before.hash,
+            "rewind": before.rewind_to,
         },
-    )
-    if moved.rowcount != 1:  # type: ignore[attr-defined]
+    ).one_or_none()
+    if moved is None:
         raise Conflict(f"the cursor of chain {before.chain_id} was moved by somebody else")
+    start, final, stopped = moved
+    return Cursor(before.chain_id, start, to.number, to.hash, to.mined_at, final, stopped, before.rewind_to)
 
 
 def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
@@ -104,10 +116,7 @@ def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
 
 def request_rewind(session: Session, to: datetime) -> None:
     """Ask every chain to read again from a time on."""
-    session.execute(
-        text("UPDATE chain_state SET rewind_to = least(coalesce(rewind_to, :to), :to)"),
-        {"to": to},
-    )
+    session.execute(text("UPDATE chain_state SET rewind_to = least(coalesce(rewind_to, :to), :to)"), {"to": to})
 
 
 def stop(session: Session, chain_id: int, why: str, now: datetime) -> None:
@@ -116,15 +125,33 @@ def stop(session: Session, chain_id: int, why: str, now: datetime) -> None:
     session.add(row)
 
 
-def add_blocks(session: Session, chain_id: int, blocks: Iterable[Block]) -> None:
-    values = [
-        {"chain_id": chain_id, "number": b.number, "hash": b.hash, "parent_hash": b.parent_hash, "mined_at": b.mined_at}
-        for b in blocks
-    ]
-    if values:
-        statement = insert(BlockRow).values(values)
-        changed = {name: statement.excluded[name] for name in ("hash", "parent_hash", "mined_at")}
-        session.execute(statement.on_conflict_do_update(index_elements=["chain_id", "number"], set_=changed))
+def resume(session: Session, chain_id: int, now: datetime) -> str:
+    """Follow a stopped chain again. Returns why it was stopped. Raises Conflict when it was not."""
+    row = session.get(ChainStateRow, chain_id)
+    if row is None or not row.stopped:
+        raise Conflict("the chain is not stopped", remedy="see: stablemeter chain status")
+    why, row.stopped, row.updated_at = row.stopped, "", now
+    session.add(row)
+    return why
+
+
+def add_blocks(session: Session, chain_id: int, blocks: Sequence[Block]) -> None:
+    """Remember blocks; one that is known by its number is replaced."""
+    session.execute(
+        text(
+            "INSERT INTO block (chain_id, number, hash, parent_hash, mined_at)"
+            " SELECT :chain, * FROM unnest(CAST(:numbers AS bigint[]), CAST(:hashes AS text[]), CAST(:parents AS text[]),"
+            " CAST(:mined AS timestamptz[])) ON CONFLICT (chain_id, number) DO UPDATE"
+            " SET hash = excluded.hash, parent_hash = excluded.parent_hash, mined_at = excluded.mined_at"
+        ),
+        {
+            "chain": chain_id,
+            "numbers": [block.number for block in blocks],
+            "hashes": [block.hash for block in blocks],
+            "parents": [block.parent_hash for block in blocks],
+            "mined": [block.mined_at for block in blocks],
+        },
+    )
 
 
 def blocks_down(session: Session, chain_id: int, from_number: int) -> list[Block]:
@@ -156,65 +183,83 @@ def add_transfers(
 
     Returns how many are new to the chain as we know it.
     """
-    changed = 0
-    for log in logs:
-        row = session.exec(
-            select(TransferRow).where(
-                TransferRow.chain_id == chain_id,
-                TransferRow.block_hash == log.block_hash,
-                TransferRow.log_index == log.log_index,
-            )
-        ).first()
-        if row is None:
-            session.add(
-                TransferRow(
-                    chain_id=chain_id,
-                    block_hash=log.block_hash,
-                    log_index=log.log_index,
-                    block_number=log.block_number,
-                    mined_at=mined[log.block_number],
-                    tx_hash=log.tx_hash,
-                    token_address=log.token,
-                    from_address=log.sender,
-                    to_address=log.receiver,
-                    units=log.units,
-                    state=ChainState.SEEN,
-                    seen_at=now,
-                    state_at=now,
-                )
-            )
-        elif row.state == ChainState.ORPHANED:
-            row.state, row.state_at, row.settled = ChainState.SEEN, now, False
-            row.incarnation += 1
-            session.add(row)
-        else:
-            continue
-        changed += 1
-        session.flush()
-    return changed
+    if not logs:
+        return 0
+    places = {
+        "chain": chain_id,
+        "now": now,
+        "hashes": [log.block_hash for log in logs],
+        "indexes": [log.log_index for log in logs],
+    }
+    again = session.execute(
+        text(
+            "UPDATE transfer t SET state = 'seen', state_at = :now, settled = false, incarnation = incarnation + 1"
+            " FROM unnest(CAST(:hashes AS text[]), CAST(:indexes AS bigint[])) AS log (block_hash, log_index)"
+            " WHERE t.chain_id = :chain AND t.block_hash = log.block_hash AND t.log_index = log.log_index"
+            " AND t.state = 'orphaned'"
+        ),
+        places,
+    )
+    new = session.execute(
+        text(
+            "INSERT INTO transfer (chain_id, block_hash, log_index, block_number, mined_at, tx_hash, token_address,"
+            " from_address, to_address, units, state, incarnation, seen_at, state_at, settled)"
+            " SELECT :chain, log.*, 'seen', 1, :now, :now, false FROM unnest(CAST(:hashes AS text[]),"
+            " CAST(:indexes AS bigint[]), CAST(:numbers AS bigint[]), CAST(:mined AS timestamptz[]), CAST(:txs AS text[]),"
+            " CAST(:tokens AS text[]), CAST(:senders AS text[]), CAST(:receivers AS text[]), CAST(:units AS numeric[])) AS log"
+            " ON CONFLICT (chain_id, block_hash, log_index) DO NOTHING"
+        ),
+        {
+            **places,
+            "numbers": [log.block_number for log in logs],
+            "mined": [mined[log.block_number] for log in logs],
+            "txs": [log.tx_hash for log in logs],
+            "tokens": [log.token for log in logs],
+            "senders": [log.sender for log in logs],
+            "receivers": [log.receiver for log in logs],
+            "units": [Decimal(log.units) for log in logs],
+        },
+    )
+    return int(again.rowcount) + int(new.rowcount)  # type: ignore[attr-defined]
 
 
 def orphan_above(session: Session, chain_id: int, number: int, now: datetime) -> int:
     """Everything that was seen above a fork is no longer on the chain. Raises Conflict when some of it was final."""
-    final = session.exec(
-        select(TransferRow).where(
-            TransferRow.chain_id == chain_id, TransferRow.block_number > number, TransferRow.state == ChainState.FINAL
-        )
-    ).first()
-    if final is not None:
-        raise Conflict(f"the chain took back block {final.block_number}, which was final")
+    return _orphan(session, chain_id, col(TransferRow.block_number) > number, now)
+
+
+def orphan_blocks(session: Session, chain_id: int, hashes: Sequence[Hash32], now: datetime) -> int:
+    """Everything that was seen in some blocks is no longer on the chain. Raises Conflict when some of it was final."""
+    return _orphan(session, chain_id, col(TransferRow.block_hash).in_(hashes), now) if hashes else 0
+
+
+def _orphan(session: Session, chain_id: int, where: ColumnElement[bool], now: datetime) -> int:
     rows = session.exec(
         select(TransferRow).where(
-            TransferRow.chain_id == chain_id,
-            TransferRow.block_number > number,
-            TransferRow.state != ChainState.ORPHANED,
+            TransferRow.chain_id == chain_id, where, col(TransferRow.state) != ChainState.ORPHANED
         )
     ).all()
     for row in rows:
+        if row.state == ChainState.FINAL:
+            raise Conflict(f"the chain took back block {row.block_number}, which was final")
         row.state, row.state_at, row.settled = ChainState.ORPHANED, now, False
         session.add(row)
     session.flush()
     return len(rows)
+
+
+def blocks_with_transfers(session: Session, chain_id: int, span: tuple[int, int]) -> list[tuple[int, Hash32]]:
+    """(number, hash) of the blocks from..to in which transfers were seen that stand."""
+    rows = session.exec(
+        select(TransferRow.block_number, TransferRow.block_hash)
+        .where(
+            TransferRow.chain_id == chain_id,
+            col(TransferRow.block_number).between(*span),
+            col(TransferRow.state) != ChainState.ORPHANED,
+        )
+        .distinct()
+    )
+    return [(number, Hash32(block_hash)) for number, block_hash in rows]
 
 
 def move_up_to(
@@ -317,3 +362,37 @@ def _transfer(row: TransferRow) -> Transfer:
         incarnation=row.incarnation,
         seen_at=row.seen_at,
     )
+
+
+def note_tokens(session: Session, wanted: Sequence[Token]) -> None:
+    """Remember tokens before anything is booked in them. Raises Conflict for one that was known as another."""
+    known = {(row.chain_id, row.symbol): row for row in session.exec(select(TokenRow))}
+    for token in wanted:
+        row = known.get((token.chain_id, token.symbol))
+        if row is None:
+            session.add(
+                TokenRow(
+                    chain_id=token.chain_id,
+                    address=token.address,
+                    symbol=token.symbol,
+                    decimals=token.decimals,
+                    currency=token.currency,
+                )
+            )
+        elif (row.address, row.decimals, row.currency) != (token.address, token.decimals, token.currency):
+            raise Conflict(
+                f"{token.symbol} on chain {token.chain_id} is booked as {row.address} with {row.decimals} decimals, worth"
+                f" {row.currency}",
+                remedy="its books cannot become another token's: put chains.tokens back as it was",
+            )
+    session.flush()
+
+
+def tokens(session: Session) -> dict[tuple[int, Address], Token]:
+    """Every token that was ever listened to, by chain and address."""
+    return {
+        (row.chain_id, Address(row.address)): Token(
+            row.chain_id, row.symbol, Address(row.address), row.decimals, currency=row.currency
+        )
+        for row in session.exec(select(TokenRow))
+    }

@@ -20,13 +20,15 @@ from billing.chain.reader import Read, Reader
 from billing.chain.store import Cursor
 from billing.chain.tokens import Token
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Unavailable
-from billing.core.onchain import Address
+from billing.core.errors import Conflict, Unavailable, Untrusted
+from billing.core.onchain import Address, Hash32
 from billing.db.engine import Database, Session
 
 NEAR: Final = 16
 """Blocks this close to the head are read one by one, by hash."""
 SPAN_MAX: Final = 2_000
+LOGS_AIM: Final = 8_000
+"""About so many logs are asked for at once: memory stays flat on a busy chain, and few nodes send more than 10,000."""
 
 
 class Watched(Protocol):
@@ -75,7 +77,8 @@ class Watcher:
         """`fence` is called in every writing transaction and raises when this process may not watch any more."""
         self._database, self._clock, self.chain = database, clock, chain
         self.pool, self._watched, self._fence = pool, watched, fence
-        self._span = 64
+        self._noted, self._proven = False, set[str]()
+        self._span, self._span_max = 64, SPAN_MAX
 
     def tick(self, blocks_max: int = 5_000) -> Progress:
         """Read up to so many blocks. Raises Unavailable or Untrusted when no endpoint has good answers, Conflict when
@@ -95,50 +98,72 @@ class Watcher:
             if one.behind == 0 or not (one.blocks or one.reorgs):
                 return total
 
+    def begin(self, node: Node) -> Cursor:
+        """The cursor. Without one the chain is followed from now on: from its start block, or from the newest block.
+
+        Written without a fence: whoever comes first begins, and everybody goes on from there.
+        """
+        self._prove(node)
+        with self._database.transaction() as session:
+            if not self._noted:
+                store.note_tokens(session, self.chain.tokens)
+            cursor = store.cursor(session, self.chain.chain_id)
+        self._noted = True
+        if cursor is not None:
+            return cursor
+        first = _block(node, "latest").number if self.chain.start is None else self.chain.start - 1
+        before = _block(node, max(0, first))
+        with self._database.transaction() as session:
+            return store.begin(session, self.chain.chain_id, self.chain.name, before, self._clock.now())
+
+    def _prove(self, node: Node) -> None:
+        """An endpoint of another chain would look like a reorganisation of everything. Each is asked once."""
+        if node.url not in self._proven:
+            found = node.chain_id()
+            if found != self.chain.chain_id:
+                raise Untrusted(f"{node.url} is of chain {found}, not {self.chain.chain_id}")
+            self._proven.add(node.url)
+
     def _follow(self, node: Node, blocks_max: int) -> Progress:
         done = Progress()
+        self._prove(node)
         head = _block(node, "latest")
-        cursor = self._start(node, head)
+        cursor = self._start(node)
         if not self._on_our_chain(node, cursor, head):
             cursor = self._reorganise(node, cursor, done)
+        if cursor.rewind_to is not None:
+            cursor = self._rewind(node, cursor, cursor.rewind_to)
         while done.blocks < blocks_max and cursor.number < head.number:
             read = self._read(node, cursor, head, blocks_max - done.blocks)
             if read is None:
                 cursor = self._reorganise(node, cursor, done)
                 continue
-            saved = self._save(cursor, read, done)
+            saved = self._save(node, cursor, read, done)
             if saved is not None:
                 cursor = saved
         self._settle(node, cursor, done)
         done.behind = max(0, head.number - cursor.number)
         return done
 
-    def _start(self, node: Node, head: Block) -> Cursor:
-        """The cursor, after the node proved to be on our chain or to have left it."""
+    def _start(self, node: Node) -> Cursor:
         with self._database.transaction() as session:
             self._watched.refresh(session)
-            cursor = store.cursor(session, self.chain.chain_id)
-        if cursor is None:
-            first = head.number if self.chain.start is None else self.chain.start - 1
-            before = _block(node, max(0, first))
-            with self._database.transaction() as session:
-                self._fence(session)
-                return store.begin(session, self.chain.chain_id, self.chain.name, before, self._clock.now())
+        cursor = self.begin(node)
         if cursor.stopped:
             raise Conflict(
-                f"chain {self.chain.name} is stopped: {cursor.stopped}", remedy="see: stablemeter chain status"
+                f"chain {self.chain.name} is stopped: {cursor.stopped}",
+                remedy="see: stablemeter chain status; then: stablemeter chain resume",
             )
-        if cursor.rewind_to is not None:
-            return self._rewind(node, cursor, cursor.rewind_to)
         return cursor
 
     def _on_our_chain(self, node: Node, cursor: Cursor, head: Block) -> bool:
-        """False after a reorganisation. Raises Unavailable when the node is merely behind us."""
+        """False after a reorganisation. Raises Unavailable when the node is merely behind us, or so far that nothing of it
+        is remembered."""
         if cursor.number <= head.number:
             return _block(node, cursor.number).hash == cursor.hash
         with self._database.transaction() as session:
             below = store.blocks_down(session, cursor.chain_id, head.number)
-        if below and self._has(node, below[0]):
+        if not below or self._has(node, below[0]):
             raise Unavailable(f"{node.url} is {cursor.number - head.number} blocks behind what was read already")
         return False
 
@@ -155,29 +180,45 @@ class Watcher:
             except RangeTooLarge:
                 if length == 1:
                     raise
-                self._span = max(1, length // 2)
+                self._span = self._span_max = max(1, length // 2)
                 continue
-            self._span = min(SPAN_MAX, self._span * 2)
+            except Unavailable:  # perhaps it was too much: less next time
+                self._span = max(1, length // 2)
+                raise
+            if read is not None:
+                self._widen(length, read.seen)
             return read
 
-    def _save(self, cursor: Cursor, read: Read, done: Progress) -> Cursor | None:
+    def _widen(self, length: int, logs: int) -> None:
+        """Ask for twice as much next time, but not for many more logs than are good to hold. What a node refused once is
+        approached again in small steps: it may have been a busy stretch."""
+        self._span_max = min(SPAN_MAX, self._span_max + self._span_max // 32 + 1)
+        self._span = max(1, min(self._span_max, self._span * 2, length * LOGS_AIM // max(1, logs)))
+
+    def _save(self, node: Node, cursor: Cursor, read: Read, done: Progress) -> Cursor | None:
         """Store a stretch and move the cursor. None when an address was given out since the stretch was read: whoever
         was shown it may have paid in these blocks, so they are read again with it."""
         now = self._clock.now()
         mined = {block.number: block.mined_at for block in read.blocks}
+        gone = self._left(node, cursor, read)
         with self._database.transaction() as session:
             self._fence(session)
             if self._watched.refresh(session):
                 return None
+            done.orphaned += store.orphan_blocks(session, cursor.chain_id, gone, now)
             done.transfers += store.add_transfers(session, cursor.chain_id, read.logs, mined, now)
             store.add_blocks(session, cursor.chain_id, read.blocks)
-            store.advance(session, cursor, read.end, now)
-            found = store.cursor(session, cursor.chain_id)
-        assert found is not None
+            found = store.advance(session, cursor, read.end, now)
         done.blocks += read.end.number - cursor.number
         done.logs += read.seen
         done.zero_value += read.zero
         return found
+
+    def _left(self, node: Node, cursor: Cursor, read: Read) -> list[Hash32]:
+        """After a rewind there are transfers above the cursor: blocks of theirs that are not on the chain any more."""
+        with self._database.transaction() as session:
+            known = store.blocks_with_transfers(session, cursor.chain_id, (cursor.number + 1, read.end.number))
+        return [block_hash for number, block_hash in known if _block(node, number).hash != block_hash]
 
     def _reorganise(self, node: Node, cursor: Cursor, done: Progress) -> Cursor:
         """Walk back to the newest block that the chain still has, and take back what was seen above it."""
@@ -189,7 +230,7 @@ class Watcher:
         depth = cursor.number - gone[-1].number + 1 if gone else 0
         if depth > self.chain.reorg_blocks_max or len(gone) == len(remembered):
             why = f"a reorganisation took back {depth} blocks or more, down to block {gone[-1].number}"
-            raise self._stopped(cursor, why, now)
+            raise self._stopped(node, cursor, why)
         ancestor = remembered[len(gone)]
         with self._database.transaction() as session:
             self._fence(session)
@@ -199,22 +240,33 @@ class Watcher:
                 why = str(error)
             else:
                 store.forget_blocks(session, cursor.chain_id, above=ancestor.number)
-                store.advance(session, cursor, ancestor, now)
-                found = store.cursor(session, cursor.chain_id)
-                assert found is not None
-                return found
-        raise self._stopped(cursor, why, now)
+                return store.advance(session, cursor, ancestor, now)
+        raise self._stopped(node, cursor, why)
 
     def _has(self, node: Node, block: Block) -> bool:
         found = node.block(block.number)
         return found is not None and found.hash == block.hash
 
-    def _stopped(self, cursor: Cursor, why: str, now: datetime) -> Conflict:
-        """Stop the chain, loudly, until a person has looked. Nothing that is booked is touched."""
+    def _stopped(self, node: Node, cursor: Cursor, why: str) -> Conflict:
+        """Stop the chain, loudly, until a person has looked. Nothing that is booked is touched.
+
+        Not on the word of one endpoint alone: raises Untrusted when another one still has our cursor.
+        """
+        for endpoint in self.pool.endpoints:
+            if endpoint.node is not node and self._believes(endpoint.node, cursor):
+                raise Untrusted(f"{node.url} says that {why}; {endpoint.node.url} does not")
         with self._database.transaction() as session:
             self._fence(session)
-            store.stop(session, cursor.chain_id, why, now)
+            store.stop(session, cursor.chain_id, why, self._clock.now())
         return Conflict(f"chain {self.chain.name} is stopped: {why}", remedy="see: stablemeter chain status")
+
+    def _believes(self, node: Node, cursor: Cursor) -> bool:
+        try:
+            self._prove(node)
+            found = node.block(cursor.number)
+        except (Unavailable, Untrusted):
+            return False
+        return found is not None and found.hash == cursor.hash
 
     def _rewind(self, node: Node, cursor: Cursor, to: datetime) -> Cursor:
         """Find the last block mined before a time by halving, and go on from there."""
@@ -243,10 +295,12 @@ class Watcher:
         with self._database.transaction() as session:
             self._fence(session)
             chain_id = cursor.chain_id
-            done.moved += store.move_up_to(
-                session, chain_id, ChainState.SEEN, after_confirm, max(confirmed, final), now
-            )
-            done.moved += store.move_up_to(session, chain_id, after_confirm, after_final, final, now)
+            for state, after, up_to in (
+                (ChainState.SEEN, after_final, final),  # both steps at once: most transfers of a catch-up
+                (after_confirm, after_final, final),
+                (ChainState.SEEN, after_confirm, confirmed),
+            ):
+                done.moved += store.move_up_to(session, chain_id, state, after, up_to, now)
             store.set_final(session, chain_id, final)
             store.forget_blocks(session, chain_id, below=min(final, cursor.number - self.chain.reorg_blocks_max))
 

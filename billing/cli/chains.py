@@ -4,36 +4,47 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import application, progress, show, show_json
-from billing.cli.options import AsJson
+from billing.cli.context import actor, application, progress, show, show_json
+from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
+    from billing.chain.watcher import Progress, Watcher
 
-app = typer.Typer(help="Chains: sync, status, inspect, deploy-plan.", no_args_is_help=True)
+app = typer.Typer(help="Chains: sync, status, resume, inspect, deploy-plan.", no_args_is_help=True)
 
 
 @app.command()
 def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> None:
     """Read every chain up to its head, then reconcile."""
-    from rich.progress import TextColumn
+    from billing.core.errors import StablemeterError
 
     with application() as one:
         for chain_id in _ids(one, name):
-            one.check_chain(chain_id)
-            watcher = one.watchers[chain_id]
-            with progress(TextColumn("{task.description}")) as bar:
-                task = bar.add_task(f"{watcher.chain.name}: reading")
-                done = watcher.sync(
-                    lambda p, task=task, name=watcher.chain.name: bar.update(  # type: ignore[misc]
-                        task, description=f"{name}: {p.blocks} blocks read, {p.behind} left"
-                    )
-                )
+            try:
+                done, watcher = _read(one, chain_id)
+            except StablemeterError as error:
+                chain = next(chain.name for chain in one.chains if chain.chain_id == chain_id)
+                raise type(error)(f"chain {chain}: {error.what}", remedy=error.remedy) from None
             typer.echo(
                 f"{watcher.chain.name}: {done.blocks} blocks, {done.transfers} transfers, {done.reorgs} reorganisations"
             )
         settled = one.reconciler.tick()
     typer.echo(f"{settled.booked} booked, {settled.reversed} taken back, {settled.exceptions} wait for a person")
+
+
+def _read(one: "App", chain_id: int) -> "tuple[Progress, Watcher]":
+    from rich.progress import TextColumn
+
+    one.check_chain(chain_id)
+    watcher = one.watchers[chain_id]
+    with progress(TextColumn("{task.description}")) as bar:
+        task = bar.add_task(f"{watcher.chain.name}: reading")
+
+        def tell(p: "Progress") -> None:
+            bar.update(task, description=f"{watcher.chain.name}: {p.blocks} blocks read, {p.behind} left")
+
+        return watcher.sync(tell), watcher
 
 
 def _ids(one: "App", name: str) -> list[int]:
@@ -72,6 +83,20 @@ def status(as_json: AsJson = False) -> None:
     show(rows, columns, as_json=as_json, empty="no chain is configured")
     if any(row["stopped"] for row in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Reason) -> None:
+    """Follow a stopped chain again, after a person looked. It stops again when the chain is still another one."""
+    from billing.chain import store
+    from billing.trail.store import Deed, record
+
+    with application() as one:
+        (chain_id,) = _ids(one, name)
+        with one.database.transaction() as session:
+            why = store.resume(session, chain_id, one.clock.now())
+            record(session, Deed(one.clock.now(), actor(), "chain.resume", name, reason, {"stopped": why}))
+    typer.echo(f"{name} is followed again; it was stopped: {why}")
 
 
 @app.command()

@@ -48,8 +48,11 @@ def retire(
     from billing.fleet import store
     from billing.trail.store import Deed, record
 
-    with application() as one, one.database.transaction() as session:
+    with application() as one:
         now = one.clock.now().replace(microsecond=0)
-        store.retire(session, gpu, parse_time(at) if at else now)
-        record(session, Deed(now, actor(), "device.retire", f"gpu {gpu}"))
+        since = parse_time(at) if at else now
+        with one.database.transaction() as session:
+            store.retire(session, gpu, since)
+            record(session, Deed(now, actor(), "device.retire", f"gpu {gpu}"))
+        one.collector.apply_changes(since)
     typer.echo(f"GPU {gpu} retired")

@@ -9,7 +9,10 @@ from billing.bootstrap import App
 from billing.core.errors import StablemeterError
 from billing.core.onchain import checksum
 from billing.db import catalog, migrate
+from billing.metering.sources.csvfile import CsvSource
 from billing.metering.sources.dcgm import DcgmSource
+from billing.metering.sources.kubernetes import KubernetesSource
+from billing.metering.sources.slurm import SlurmSource
 from billing.wallets.wallet import ForwarderWallet
 
 
@@ -99,6 +102,8 @@ def _source(source: object) -> str:
             raise StablemeterError(f"no exporter answers, first: {next(iter(found.failed.items()))}")
         failed = f", {len(found.failed)} do not: {', '.join(sorted(found.failed)[:3])}" if found.failed else ""
         return f"{found.answered} exporters answer{failed}"
+    if isinstance(source, SlurmSource | KubernetesSource | CsvSource):
+        return source.ping()
     return f"version {source.ping()}"  # type: ignore[attr-defined]
 
 

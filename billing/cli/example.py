@@ -55,6 +55,10 @@ EXAMPLES: Final[dict[str, Any]] = {
     "metering.sources.type": "prometheus",
     "metering.sources.url": "http://127.0.0.1:9090",
     "metering.sources.targets": ["http://node-1:9400/metrics", "http://node-2:9400/metrics"],
+    "metering.sources.command": ["sacct"],
+    "metering.sources.files": ["/srv/usage/*.csv"],
+    "metering.sources.gpus_per_node": {"gpu[001-016]": "h100:8"},
+    "metering.sources.model": "h100",
     "metering.sources.matchers": 'job="dcgm"',
     "metering.sources.max_gap_seconds": 150,
     "metering.sources.since": "2026-10-01T00:00:00Z",
@@ -76,6 +80,34 @@ EXAMPLES: Final[dict[str, Any]] = {
     "chains.tokens.decimals": 6,
 }
 
+BLOCKS: Final[dict[str, str]] = {
+    "metering.sources": """
+# Other sources, as they are most often written.
+# [[metering.sources]]
+# name = "pages"
+# type = "dcgm"
+# targets = ["http://node-1:9400/metrics", "http://node-2:9400/metrics"]
+# scrape_interval_seconds = 15
+# [[metering.sources]]
+# name = "cluster"
+# type = "slurm"
+# command = ["ssh", "login-1", "env", "TZ=UTC", "SLURM_TIME_FORMAT=%s", "sacct"]
+# gpus_per_node = { "gpu[001-016]" = "h100:8", "old[1-4]" = "a100:4" }
+# [[metering.sources]]
+# name = "kubernetes"
+# type = "kubernetes"
+# url = "http://127.0.0.1:9090"
+# matchers = 'job="kube-state-metrics"'
+# model = "NVIDIA-H100-80GB-HBM3"
+# [[metering.sources]]
+# name = "handwritten"
+# type = "csv"
+# files = ["/srv/usage/*.csv"]
+# model = "NVIDIA H100 80GB HBM3"
+"""
+}
+"""Whole blocks, after the keys of a list."""
+
 
 def toml() -> str:
     """The example file: every key, with what it means and its default or an example."""
@@ -84,6 +116,8 @@ def toml() -> str:
         lines += [f"\n# {title}", f"[{name}]", *_keys(name, model)]
     for name, model, title in LISTS:
         lines += [f"\n# {title}", f"# [[{name}]]", *_keys(name, model)]
+        if name in BLOCKS:
+            lines.append(BLOCKS[name].rstrip("\n"))
     return "\n".join(lines) + "\n"
 
 

@@ -83,6 +83,7 @@ def _issue(period: str, tenant: str, as_json: bool) -> None:
 
     with application() as one:
         accept_chains(one)
+        one.collector.apply_changes()
         issued = one.issuer.run(parse_month(period), tenant, actor=actor())
         rows = [_row(one, invoice) for invoice in issued]
     show(rows, _COLUMNS, as_json=as_json, empty="nothing left to invoice")

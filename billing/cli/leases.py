@@ -1,5 +1,6 @@
 """`stablemeter lease`: who holds which GPU."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,30 @@ def add(
         )
         one.collector.apply_changes()
     typer.echo(f"lease {leases[0].reference}: {len(leases)} GPUs to {tenant}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with tenant, host or gpu, from, to, reference; header in any order")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing")] = False,
+) -> None:
+    """Let GPUs as a file says: all lines, or none. An empty `to` is open; lines of one reference are one lease."""
+    from billing.core.errors import Invalid
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}") from None
+    with application() as one:
+        try:
+            done = one.lease_importer.read(content, dry_run=dry_run, actor=actor())
+        except Invalid as error:
+            raise Invalid(f"{file.name}: {error}", remedy="nothing was let") from None
+        if not dry_run:
+            one.collector.apply_changes()
+    typer.echo(f"{done.leases} leases, {done.gpus} GPUs{': the file is fine, nothing was changed' if dry_run else ''}")
 
 
 @app.command("end")

@@ -1,5 +1,6 @@
 """Commands of the whole: init, doctor, run, restore, demo."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -66,12 +67,14 @@ def restore(as_json: AsJson = False) -> None:
     with application() as one:
         found = one.restore(actor=actor())
     if as_json:
-        show_json({"invoices": found.invoices, "credit_notes": found.credit_notes, "unissued": found.unissued})
+        show_json(asdict(found))
         return
     typer.echo(
         f"{len(found.invoices)} invoices and {len(found.credit_notes)} credit notes brought back, "
         f"{len(found.unissued)} addresses that were never shown are watched"
     )
+    for line in found.left:
+        typer.echo(f"left to you: {line}")
 
 
 def demo(
@@ -79,7 +82,7 @@ def demo(
     directory: Annotated[
         Path | None, typer.Option("--dir", help="Keep everything here; default: a temporary folder")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port of the pages")] = 8480,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the pages")] = 8480,
     small: Annotated[bool, typer.Option("--small", help="A tenth of the fleet, for a quick look")] = False,
 ) -> None:
     """Play the main job on embedded parts: meter, invoice, pay, reorganise, reconcile, export. Pages stay up."""

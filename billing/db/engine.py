@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from psycopg import Error as DriverError
 from psycopg import errors as pg
 from sqlalchemy import Connection, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -54,7 +55,7 @@ class Database:
         try:
             with session.begin():
                 yield session
-        except (DBAPIError, PoolTimeout) as error:
+        except (DBAPIError, DriverError, PoolTimeout) as error:
             raise _translated(error) from error
         finally:
             session.close()
@@ -72,10 +73,11 @@ class Database:
         self.engine.dispose()
 
 
-def _translated(error: DBAPIError | PoolTimeout) -> Exception:
+def _translated(error: DBAPIError | DriverError | PoolTimeout) -> Exception:
+    """COPY speaks to the driver itself, so its errors come without SQLAlchemy's wrapping."""
     if isinstance(error, PoolTimeout):
         return Unavailable("no database connection came free in time")
-    cause = error.orig
+    cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, pg.ExclusionViolation | pg.UniqueViolation | pg.RestrictViolation):
         name = cause.diag.constraint_name or cause.diag.message_primary or "a constraint"
         return Conflict(f"the database refused the change: {name}")

@@ -30,6 +30,7 @@ class Role:
         """Try to take the role. True when it is held (also when it was held already). Never waits."""
         if self._connection is not None:
             return True
+        connection: Connection | None = None
         try:
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar_one():
@@ -44,6 +45,9 @@ class Role:
                 {"name": self.name, "holder": self._holder, "now": now},
             ).scalar_one()
         except DBAPIError as error:
+            if connection is not None:  # it may hold the lock: back in the pool it would keep everybody out
+                connection.invalidate()
+                connection.close()
             raise Unavailable(f"cannot take the role {self.name}: the database does not answer") from error
         self._connection = connection
         return True

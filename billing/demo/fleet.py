@@ -1,6 +1,7 @@
 """A made-up fleet whose truth is known: which GPU was held by whom, when an exporter was silent, when a GPU was gone."""
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,6 +45,8 @@ class Site:
     gone: dict[str, list[Seconds]] = field(default_factory=dict)
     strays: dict[str, list[Seconds]] = field(default_factory=dict)
     """By GPU: when it carried a label that means no tenant."""
+    _pages: dict[str, tuple[list[tuple[int, str, str]], bytes]] = field(default_factory=dict, repr=False)
+    """By host: what its last page showed, and the page. Most pages are the same for hours."""
 
     def uuid(self, host: str, gpu: int) -> str:
         return f"GPU-{self.name}-{host}-{gpu}"
@@ -74,7 +77,9 @@ class Site:
         """Who holds a GPU according to the sample at a time: the job that ran during the step before it."""
         if any(start < at <= end for start, end in self.strays.get(uuid, ())):
             return "mystery"
-        return next((label for start, end, label in self.held[uuid] if start < at <= end), "")
+        jobs = self.held[uuid]
+        before = bisect_left(jobs, (at,)) - 1  # the last one that began before that time
+        return jobs[before][2] if before >= 0 and at <= jobs[before][1] else ""
 
     def page(self, host: str, at: int) -> bytes | None:
         """The exporter's page at a time; None when it is silent."""
@@ -85,7 +90,11 @@ class Site:
             uuid = self.uuid(host, gpu)
             if not any(start < at <= end for start, end in self.gone.get(uuid, ())):
                 present.append((gpu, uuid, self.label(uuid, at)))
-        return b"".join(_lines(host, present))
+        shown, page = self._pages.get(host, ([], b""))
+        if shown != present or not page:
+            page = b"".join(_lines(host, present))
+            self._pages[host] = (present, page)
+        return page
 
     def truth(self, label: str) -> int:
         """GPU-seconds that a label really held, less what nobody could see."""

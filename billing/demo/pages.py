@@ -1,5 +1,6 @@
 """Keeps the pages up after the story, and follows the chain, so that an invoice can be paid from a wallet meanwhile."""
 
+import signal
 import threading
 
 import uvicorn
@@ -9,16 +10,24 @@ from billing.bootstrap import App
 from billing.core.errors import StablemeterError
 from billing.web.app import create_app
 
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
-def pages_up(app: App, console: Console) -> None:
+
+def pages_up(app: App, pay_token: str, console: Console) -> None:
     """Serve until Ctrl-C."""
     stop = threading.Event()
     follower = threading.Thread(target=_follow, args=(app, stop), name="follower")
     follower.start()
     host, _, port = app.settings.web.listen.rpartition(":")
-    console.print(f"\npages are up at {app.settings.public_url}; Ctrl-C ends it all", highlight=False)
+    url = app.settings.public_url
+    text = f"\npages are up at {url}, an invoice is at {url}/pay/{pay_token}\nCtrl-C ends it all"
+    console.print(text, highlight=False, soft_wrap=True)
     try:
         uvicorn.run(create_app(app), host=host, port=int(port), log_level="warning", access_log=False, lifespan="off")
+    except SystemExit as ended:  # the server passes the signal on that ended it
+        if ended.code not in STOPPED:
+            raise
+        console.print("stopping")
     finally:
         stop.set()
         follower.join()

@@ -1,5 +1,7 @@
 """`stablemeter demo`: the story, told step by step. Every step uses the application as a real installation does."""
 
+import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,17 +16,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from billing.bootstrap import App, build
 from billing.core.clock import ManualClock
-from billing.core.money import decimal_text
-from billing.core.onchain import ZERO_ADDRESS, checksum
+from billing.core.errors import Conflict, Unavailable
+from billing.core.onchain import ZERO_ADDRESS
 from billing.core.period import FOREVER, HOUR, Span, month_of
-from billing.db import migrate
-from billing.demo import fleet
+from billing.db import embedded, migrate
+from billing.demo import fleet, summary
 from billing.demo.evm import CHAIN_ID, DemoNode, local_node
 from billing.demo.exporters import Exporters, exporters
 from billing.demo.fleet import Site
 from billing.demo.payers import Story
 from billing.metering.sources.dcgm import DcgmSource
-from billing.settings import Settings
+from billing.metering.store import facts
+from billing.reports.reporter import Format
+from billing.settings import alone
 from billing.tenants.tenant import Attribution, Tenant
 from billing.wallets.forwarder import Treasury
 
@@ -39,6 +43,8 @@ from = 2025-01-01
 per_hour = "2.49"
 """
 ACTOR = "demo"
+ROUNDS = 7 * 24
+"""Rounds of scraping between two writes. The daemon writes once a minute; here a month passes in seconds."""
 
 
 class DemoClock(ManualClock):
@@ -69,34 +75,87 @@ class Stage:
     period: Span
     folder: Path
     started: float
+    ending: "Ending | None" = None
 
     def say(self, text: str) -> None:
+        self.check()
         self.console.print(f"[dim]{time.monotonic() - self.started:5.1f} s[/]  {text}", highlight=False, soft_wrap=True)
+
+    def check(self) -> None:
+        """Raises SystemExit when somebody asked for the end."""
+        if self.ending is not None:
+            self.ending.check()
 
 
 def play(*, directory: Path | None, port: int, leave: bool, small: bool) -> int:
-    """Play it all. Exit code 0 only when the audit found nothing, and what was metered is the fleet's truth."""
+    """Play it all. Exit code 0 only when what was metered is the fleet's truth, the audit found nothing, documents verify
+    and the same money is everywhere. Raises Conflict for a folder that is in use, Unavailable when a part does not start."""
     console = Console()
     if not console.is_terminal:
         console.width = 140
+    if not leave:
+        _require_free(port)
     with ExitStack() as stack:
-        folder = directory or Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="stablemeter-demo-", ignore_cleanup_errors=True))
-        )
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)  # the embedded database runs as another user when this one is root
+        ending = Ending(stack)
+        folder = _folder(stack, directory)
         stage = _set_up(stack, folder, port, console, small)
+        stage.ending = ending
         _meter(stage)
         right = _compare(stage)
         story = Story(stage.app, stage.node, stage.period, stage.say)
         story.tell()
-        findings = _finish(stage, story)
+        right = _finish(stage, story, kept=directory is not None or not leave) and right
         if not leave:
             from billing.demo.pages import pages_up
 
             stage.clock.release()
-            pages_up(stage.app, console)
-    return 0 if right and not findings else 1
+            pages_up(stage.app, story.invoices()[0].pay_token, console)
+    return 0 if right else 1
+
+
+def _folder(stack: ExitStack, directory: Path | None) -> Path:
+    """An empty folder: the named one, or one that is gone afterwards."""
+    if directory is None:
+        made = tempfile.TemporaryDirectory(prefix="stablemeter-demo-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(made))
+    else:
+        folder = directory.absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise Conflict(f"{directory} is not empty", remedy="name a new folder")
+        except OSError as error:
+            raise Unavailable(f"{directory} cannot be used: {error.strerror}") from None
+    folder.chmod(0o755)  # the embedded database runs as another user when this one is root
+    return folder
+
+
+def _require_free(port: int) -> None:
+    """Raises Unavailable when somebody listens there: better now than after the story."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise Unavailable(f"cannot listen on 127.0.0.1:{port}: {error.strerror}", remedy="--port") from None
+
+
+class Ending:
+    """Ctrl-C and SIGTERM unwind the story, so that no node, exporter or database stays behind. A signal that arrives
+    where Python cannot raise (in a destructor) is lost to everybody else; the next `check` remembers it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.code: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            stack.callback(signal.signal, number, signal.signal(number, self._end))
+
+    def check(self) -> None:
+        if self.code is not None:
+            raise SystemExit(self.code)
+
+    def _end(self, number: int, _frame: object) -> None:
+        self.code = 128 + number
+        self.check()
 
 
 def _set_up(stack: ExitStack, folder: Path, port: int, console: Console, small: bool) -> Stage:
@@ -112,7 +171,7 @@ def _set_up(stack: ExitStack, folder: Path, port: int, console: Console, small: 
     operator, treasury = node.accounts()[0], node.accounts()[9]
     token = node.deploy_token(operator)
     node.deploy_factory(operator, Treasury(treasury, ZERO_ADDRESS, is_contract=False))
-    settings = Settings.model_validate(
+    settings = alone(
         {
             "data_dir": folder,
             "issuer": {"name": "Demo GPU Pty Ltd"},
@@ -139,6 +198,7 @@ def _set_up(stack: ExitStack, folder: Path, port: int, console: Console, small: 
     )
     clock = DemoClock(period.start)
     app = build(settings, clock)
+    stack.callback(embedded.stop, folder)
     stack.callback(app.close)
     migrate.upgrade(app.database)
     stage = Stage(app, clock, node, up, month, live, console, period, folder, started)
@@ -163,6 +223,7 @@ def _source(site: Site, targets: list[str], *, since: datetime) -> dict[str, Any
         "scrape_interval_seconds": site.step,
         "since": since.isoformat(),
         "evidence": "operator",
+        "concurrency": 2,  # the exporters are one process: more would only wait for each other
     }
 
 
@@ -170,7 +231,7 @@ def _source(site: Site, targets: list[str], *, since: datetime) -> dict[str, Any
 def _bar(stage: Stage, title: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(
         TextColumn("         {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=stage.console, transient=True,
+        console=stage.console, transient=True, disable=not stage.console.is_terminal,
     ) as progress:  # fmt: skip
         task = progress.add_task(title, total=total)
         yield lambda: progress.advance(task)
@@ -182,7 +243,8 @@ def _meter(stage: Stage) -> None:
     for site, leased in ((stage.month, "metal-"), (stage.live, "hall-a-")):
         source = by_name[site.name]
         _scrape(stage, site, source, leased)
-        stage.clock.move_to(_time(site.span[1]) + timedelta(hours=4))
+        later = timedelta(hours=25 if site is stage.month else 4)  # a month is invoiced a day after its end
+        stage.clock.move_to(_time(site.span[1]) + later)
         outcome = stage.app.collector.collect(Span(_time(site.span[0]), _time(site.span[1])), [site.name])
         stage.say(
             f"{site.name}: {outcome.windows} windows read, {outcome.samples:,} samples of {len(site.hosts) * fleet.GPUS:,} GPUs"
@@ -190,15 +252,16 @@ def _meter(stage: Stage) -> None:
 
 
 def _scrape(stage: Stage, site: Site, source: DcgmSource, leased: str) -> None:
-    """One round a step, written down once a day of rounds; the first round also tells the inventory, so leases can begin."""
+    """One round a step, written down once a week of rounds; the first also tells the inventory, so that leases can begin."""
     start, end = site.span
     rounds = range(start + site.step, end + 3 * site.step, site.step)
     with _bar(stage, f"scraping {site.name}", len(rounds)) as advance:
         for number, at in enumerate(rounds):
             stage.exporters.set_clock(min(at, end))
             source.scrape(at * 1000)
-            if number % 24 == 0:
+            if number % ROUNDS == 0:
                 source.flush()
+            stage.check()
             advance()
     source.flush()
     stage.say(f"{site.name}: {len(rounds)} rounds of {len(site.hosts)} exporter pages scraped over HTTP")
@@ -215,8 +278,10 @@ def _time(second: int) -> datetime:
 
 def _compare(stage: Stage) -> bool:
     """What was metered against what the fleet really did."""
-    drafted = stage.app.drafter.preview(stage.period)
-    metered = {line.consumer.slug: line.rated.seconds for draft in drafted.drafts for line in draft.lines}
+    metered: dict[str, int] = {}
+    with stage.app.database.transaction() as session:
+        for row in facts.usage_by_device(session, stage.period):
+            metered[row["tenant"]] = metered.get(row["tenant"], 0) + row["seconds"]
     leased = sum(host.startswith("metal-") for host in stage.month.hosts) * fleet.GPUS
     length = stage.period.seconds[1] - stage.period.seconds[0]
     excluded = sum(end - start for spans in stage.month.gone.values() for start, end in spans)
@@ -232,50 +297,27 @@ def _compare(stage: Stage) -> bool:
     return metered == truth
 
 
-def _finish(stage: Stage, story: Story) -> int:
-    """Audit, export, summary."""
+def _finish(stage: Stage, story: Story, *, kept: bool) -> bool:
+    """Audit, verify, export, summary. True when everything is as it should be."""
     result = stage.app.auditor.run(actor=ACTOR)
     conserved = stage.app.meter_reporter.conserved(stage.period)
-    stage.say(
-        f"audit: {len(result.checked)} invariants hold"
-        if not result.findings
-        else f"audit: {len(result.findings)} findings"
-    )
-    for finding in result.findings[:10]:
-        stage.say(f"  [red]{finding}[/]")
     hours = {name.value: seconds // 3600 for name, seconds in conserved.gpu_seconds.items() if seconds}
     stage.say("where every GPU-hour went: " + ", ".join(f"{name} {amount:,}" for name, amount in hours.items()))
-    from billing.reports.reporter import Format
-
-    target = stage.folder / f"reconciliation-{stage.period.start:%Y-%m}.csv"
-    target.write_bytes(stage.app.reporter.reconciliation(stage.period, Format.CSV))
-    stage.say(f"reconciliation exported to {target}")
-    _summary(stage, story)
-    return len(result.findings) + len(result.skipped)
-
-
-def _summary(stage: Stage, story: Story) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"Invoices for {stage.period.start:%B %Y}", title_justify="left", box=None, header_style="bold")
-    for column in ("number", "payer", "total USD", "paid", "status", "payment address"):
-        table.add_column(
-            column, justify="right" if column in ("total USD", "paid") else "left", no_wrap=column == "payment address"
-        )
-    for invoice in story.invoices():
-        table.add_row(
-            invoice.number,
-            invoice.tenant,
-            decimal_text(invoice.total, 2),
-            decimal_text(invoice.paid, 2),
-            invoice.status.value,
-            checksum(invoice.address) if invoice.address else "",
-        )
-    stage.console.print()
-    stage.console.print(table)
-    first = story.invoices()[0]
-    stage.console.print(
-        f"\ninvoice page: {stage.app.settings.public_url}/pay/{first.pay_token}", highlight=False, soft_wrap=True
+    wrong = [*map(str, result.findings), *result.skipped]
+    stage.say(f"audit: {len(wrong)} findings" if wrong else f"audit: {len(result.checked)} invariants hold")
+    for finding in wrong[:10]:
+        stage.say(f"  [red]{finding}[/]")
+    invoices = story.invoices()
+    genuine, forged = summary.verified(stage.app, invoices)
+    stage.say(
+        f"verified offline, as payers do: {genuine} of {len(invoices)} documents are genuine, "
+        f"{forged} of them with another's address"
     )
-    assert stage.app.wallet is not None
-    stage.console.print(f"the issuer's pin: {stage.app.wallet.pin()}", highlight=False, soft_wrap=True)
+    target = stage.folder / f"reconciliation-{stage.period.start:%Y-%m}.csv"
+    content = stage.app.reporter.reconciliation(stage.period, Format.CSV)
+    target.write_bytes(content)
+    lines = content.count(b"\n") - 1
+    stage.say(f"reconciliation report: {lines} rows" + (f" in {target}" if kept else ""))
+    same = summary.show(stage.app, stage.period, stage.console)
+    summary.farewell(stage.app, invoices, stage.console, kept=kept)
+    return same and not wrong and (genuine, forged) == (len(invoices), 0)

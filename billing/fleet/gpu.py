@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from billing.core.period import Seconds
+from billing.core.period import Seconds, merge
+from billing.fleet.place import Place
 
 SLOTS: Final = 840
 SLICES: Final = 8
@@ -63,13 +64,20 @@ class Device:
 
 @dataclass(slots=True)
 class Sighting:
-    """What one reading says about a GPU: where it is, and during which spans each of its devices was present."""
+    """What readings of a source say about a GPU: during which spans each of its devices was present, and where it was.
+
+    `host` and `instance` are the newest; `places` are all of them, and may be left out when it was in one place only.
+    """
 
     uuid: str
     model: str
     host: str
     instance: str
     devices: dict[DeviceKey, list[Seconds]] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
+
+    def places_of(self, source: str) -> list[Place]:
+        return self.places or [Place(*span, source, self.host, self.instance) for span in merge(self.spans)]
 
     @property
     def spans(self) -> list[Seconds]:

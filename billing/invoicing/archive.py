@@ -1,41 +1,50 @@
 """The archive: every document, byte for byte, outside the database, before anybody can see its address.
 
-The document is the recovery key of its address. A directory holds, by month of issue, `documents-YYYY-MM.jsonl` (one
-canonical document a line; canonical JSON has no line breaks) and `journal-YYYY-MM.jsonl` (what happened to it: prepared
-before the commit, issued after it). Files only grow. A line that was cut off by a crash is passed over when reading.
+The document is the recovery key of its address. A directory holds, by month of issue, `journal-YYYY-MM.jsonl` (what
+happened to each document: prepared before the commit, issued after it) and `documents-YYYY-MM.jsonl` (one canonical
+document a line; canonical JSON has no line breaks). Files only grow.
 """
 
-import fcntl
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
-from billing.core.errors import Invalid, Unavailable
+from billing.core.errors import Unavailable
 from billing.core.onchain import Hash32
 from billing.core.period import rfc3339
 from billing.invoicing import document as documents
+from billing.invoicing import journal
+from billing.invoicing.journal import Event, Happened
+from billing.invoicing.lines import Tail, append
+
+DOCUMENTS: Final = "documents-*.jsonl"
+JOURNAL: Final = "journal-*.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A document about to be issued. `index` is its HD index in xpub mode: the document itself does not tell it."""
+    """A document about to be issued, with what it does not tell: its HD index in xpub mode, and its pay page's token."""
 
     content: bytes
     digest: Hash32
     number: str
     index: int | None = None
+    pay_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A document in the archive. `issued` is False when its commit was never confirmed (a crash in between, say)."""
+    """A document in the archive, with what the journal knows of it. `issued` is False when its commit was never confirmed
+    (a crash in between, say)."""
 
     content: bytes
     digest: Hash32
+    number: str
     index: int | None
+    pay_token: str
     issued: bool
 
 
@@ -47,49 +56,61 @@ class Archive:
         self._directories = list(directories)
 
     def prepare(self, batch: Sequence[Prepared], at: datetime) -> None:
-        """Append documents to every directory and wait until the disk has them. Raises Unavailable when one cannot."""
+        """Append documents to every directory and wait until the disk has them. Raises Unavailable when one cannot.
+
+        The journal comes first: no document is ever in the archive without its index and token.
+        """
+        when = rfc3339(at)
+        events = [Event(Happened.PREPARED, p.digest, when, p.number, p.index, p.pay_token) for p in batch]
         lines = b"".join(one.content + b"\n" for one in batch)
-        events = [
-            {"event": "prepared", "at": rfc3339(at), "digest": one.digest, "number": one.number, "index": one.index}
-            for one in batch
-        ]
         for directory in self._directories:
-            self._append(directory / f"documents-{at:%Y-%m}.jsonl", lines)
-            self._append(directory / f"journal-{at:%Y-%m}.jsonl", _lines(events))
+            self._note([directory], events, at)
+            append(directory / DOCUMENTS.replace("*", f"{at:%Y-%m}"), lines)
 
     def issued(self, digests: Iterable[Hash32], at: datetime) -> None:
         """Note that the transaction that issued these was committed."""
-        events = [{"event": "issued", "at": rfc3339(at), "digest": digest} for digest in digests]
-        for directory in self._directories:
-            self._append(directory / f"journal-{at:%Y-%m}.jsonl", _lines(events))
+        self._note(self._directories, [Event(Happened.ISSUED, digest, rfc3339(at)) for digest in digests], at)
+
+    def left(self, digests: Iterable[Hash32], at: datetime) -> None:
+        """Note that these were issued, and that a restore left them to a person."""
+        self._note(self._directories, [Event(Happened.LEFT, digest, rfc3339(at)) for digest in digests], at)
 
     def read(self) -> list[Archived]:
-        """Every document of any directory, once, in the order in which they were archived.
+        """Every document of any directory, once.
 
         Raises Invalid when a whole line is not the document that it claims to be: somebody changed the archive.
         """
-        found: dict[Hash32, bytes] = {}
-        index: dict[Hash32, int | None] = {}
-        issued: set[Hash32] = set()
+        found: dict[Hash32, tuple[bytes, str]] = {}
         for directory in self._directories:
-            for line in self._whole_lines(directory, "documents-*.jsonl"):
-                documents.parse(line)
-                found.setdefault(documents.digest(line), line)
-            for line in self._whole_lines(directory, "journal-*.jsonl"):
-                try:
-                    event = json.loads(line)
-                    digest = Hash32(event["digest"])
-                    if event["event"] == "issued":
-                        issued.add(digest)
-                    else:
-                        index[digest] = event["index"]
-                except (ValueError, KeyError, TypeError) as error:
-                    raise Invalid(f"the archive's journal in {directory} has a line that is not its own") from error
-        return [Archived(content, digest, index.get(digest), digest in issued) for digest, content in found.items()]
+            for line in Tail().lines(directory, DOCUMENTS):
+                found.setdefault(documents.digest(line), (line, documents.parse(line).number))
+        prepared, issued = self._journal()
+        unknown = Event(Happened.PREPARED, Hash32(""), "")
+        archived = []
+        for digest, (content, number) in found.items():
+            noted = prepared.get(digest, unknown)
+            archived.append(Archived(content, digest, number, noted.index, noted.pay_token, digest in issued))
+        return archived
+
+    def lost(self, archived: Iterable[Archived]) -> dict[Hash32, str]:
+        """{digest: number} of what the journal says was issued, and of which no directory has the document."""
+        prepared, issued = self._journal()
+        return {d: prepared[d].number if d in prepared else "" for d in issued - {one.digest for one in archived}}
+
+    def _journal(self) -> tuple[dict[Hash32, Event], set[Hash32]]:
+        """What was prepared, and the digests of what was issued."""
+        events = list(self.events(Tail()))
+        prepared = {event.digest: event for event in events if event.happened is Happened.PREPARED}
+        return prepared, {event.digest for event in events if event.happened is Happened.ISSUED}
+
+    def events(self, tail: Tail) -> Iterator[Event]:
+        """What the journals of all directories say, from where `tail` was read to. Raises Invalid for a foreign line."""
+        for directory in self._directories:
+            yield from map(journal.parse, tail.lines(directory, JOURNAL))
 
     def digests(self, directory: Path) -> set[Hash32]:
         """The digests of the documents in one directory."""
-        return {documents.digest(line) for line in self._whole_lines(directory, "documents-*.jsonl")}
+        return {documents.digest(line) for line in Tail().lines(directory, DOCUMENTS)}
 
     @property
     def directories(self) -> list[Path]:
@@ -98,45 +119,14 @@ class Archive:
     def check(self) -> None:
         """Can every directory be written? Raises Unavailable."""
         for directory in self._directories:
-            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise Unavailable(f"the archive {directory} cannot be written: {error.strerror}") from None
             if not os.access(directory, os.W_OK | os.X_OK):
                 raise Unavailable(f"the archive {directory} cannot be written")
 
     @staticmethod
-    def _whole_lines(directory: Path, pattern: str) -> Iterator[bytes]:
-        for path in sorted(directory.glob(pattern)):
-            content = path.read_bytes()
-            for line in content.split(b"\n")[:-1]:  # what follows the last line break was cut off by a crash
-                if line and not line.endswith(b"\x18"):
-                    yield line
-
-    @staticmethod
-    def _append(path: Path, lines: bytes) -> None:
-        """Append and fsync. A line that a crash cut off is closed with a cancel mark, so that it stays alone on its line."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            new = not path.exists()
-            with path.open("ab+") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if file.tell() > 0:
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":
-                        file.write(b"\x18\n")
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            if new:
-                folder = os.open(path.parent, os.O_RDONLY)
-                try:
-                    os.fsync(folder)
-                finally:
-                    os.close(folder)
-        except OSError as error:
-            raise Unavailable(
-                f"the archive {path.parent} cannot be written: {error.strerror}",
-                remedy="nothing was issued; mend wallet.archive",
-            ) from error
-
-
-def _lines(events: Iterable[Mapping[str, object]]) -> bytes:
-    return b"".join(json.dumps(event, sort_keys=True).encode() + b"\n" for event in events)
+    def _note(directories: Iterable[Path], events: Sequence[Event], at: datetime) -> None:
+        for directory in directories if events else ():
+            append(directory / JOURNAL.replace("*", f"{at:%Y-%m}"), b"".join(map(journal.line, events)))

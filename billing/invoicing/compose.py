@@ -127,3 +127,8 @@ def credit_note(taken_back: Invoice, header: Header, reason: str) -> CreditNoteD
 def nonce() -> Hash32:
     """32 random bytes: without them an address would tell whoever guesses the invoice what it was about."""
     return to_hash(secrets.token_bytes(32))
+
+
+def pay_token() -> str:
+    """Opens the pay page to whoever was sent its link, and to nobody who only knows the document."""
+    return secrets.token_urlsafe(32)

@@ -12,6 +12,8 @@ from billing.events.meter import Meter
 from billing.invoicing import store
 from billing.invoicing.draft import Draft, drafts, use_credit
 from billing.invoicing.store.credit import credit_held
+from billing.leasing import store as leasing
+from billing.metering.reading import REREADS
 from billing.metering.store import readings
 from billing.pricing import store as pricing
 from billing.pricing.rater import rated
@@ -68,8 +70,21 @@ class Drafter:
         skus = pricing.priced_meters(session)
         return [meter for meter in self._meters if meter.name in skus]
 
-    def require_complete(self, session: Session, period: Span) -> None:
-        """Raises Conflict when a source has windows of the period that were not read: no sample is not zero."""
+    def require_complete(self, session: Session, period: Span, now: datetime) -> None:
+        """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more
+        after a day; leases and labels that usage does not reflect yet; leased time from before a source was read."""
+        pending = [*leasing.underived(session), *tenants.underived_claims(session)]
+        if any(span.start < period.end and period.start < span.end for _, span in pending):
+            raise Conflict(
+                "leases or labels changed and usage does not reflect it yet",
+                remedy="the collector does it within a minute; by hand: stablemeter meter collect",
+            )
+        early = readings.leased_before(session, period)
+        if early is not None:
+            raise Conflict(
+                f"GPU {early[0]} is leased from {rfc3339(early[2])}, before {early[1]} was read",
+                remedy=f'set since = "{rfc3339(early[2])}" for that source, or begin the lease later',
+            )
         known = {row["name"]: row for row in readings.status(session, period.end)}
         for name in self._sources:
             row = known.get(name)
@@ -84,6 +99,12 @@ class Drafter:
                 raise Conflict(
                     f"source {name} was not read from {first} on",
                     remedy=f"stablemeter meter collect --from {first} --to ...",
+                )
+            young = readings.unripe(session, source_id, period, now, REREADS[-1])
+            if young is not None:
+                raise Conflict(
+                    f"source {name} must be read once more from {rfc3339(at_second(young[0]))} on: samples may have come late",
+                    remedy="the collector does it; by hand: stablemeter meter collect --from ... --to ...",
                 )
 
     @staticmethod

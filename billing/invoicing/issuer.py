@@ -13,14 +13,14 @@ from billing.db.engine import Database, Session
 from billing.invoicing import compose, cycle, postings, store
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
-from billing.invoicing.compose import Header, nonce
+from billing.invoicing.compose import Header, nonce, pay_token
 from billing.invoicing.document import ForwarderTerms, Par, Party, Replaced, Settlement, XpubTerms
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
+from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
-from billing.invoicing.restorer import require_restored
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
@@ -66,7 +66,7 @@ class Issuer:
         """`fence` is called in every transaction and raises when this process may not issue any more."""
         self._database, self._clock, self._drafter = database, clock, drafter
         self._archive, self._house, self._fence = archive, house, fence
-        self._restored = False
+        self._guard = Guard(archive)
 
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
@@ -75,6 +75,7 @@ class Issuer:
         """
         now = self._clock.now()
         with self._database.transaction() as session:
+            self._guard.check(session, now)
             first = self._drafter.first_use(session)
             periods = cycle.closed_periods(first, now) if first is not None else []
             due = [
@@ -101,8 +102,8 @@ class Issuer:
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._fence(session)
-            self._require_restored(session)
-            self._drafter.require_complete(session, period)
+            self._guard.check(session, now)
+            self._drafter.require_complete(session, period, self._clock.now())
             known = store.payers_with_invoice(session, period)
             drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
             prepared, ids = [], []
@@ -124,9 +125,7 @@ class Issuer:
             )
         due = draft.amount_due.units > 0
         generation = self._generation(session, now) if due else None
-        index = None
-        if generation is not None and self._house.account is not None:
-            index = wallets.next_index(session, generation.id)
+        index = self._next_index(session, generation)
         number = number_text(self._house.series, store.next_counter(session, self._house.series))
         replaced = store.last_void(session, draft.payer.id, draft.period)
         header = Header(
@@ -141,7 +140,9 @@ class Issuer:
         document = compose.invoice(draft, header)
         content = documents.canonical(document)
         digest = documents.digest(content)
-        issued = store.Issued(draft, document, content, digest, self._house.series, replaced[0] if replaced else None)
+        token = pay_token()
+        replaces_id = replaced[0] if replaced else None
+        issued = store.Issued(draft, document, content, digest, self._house.series, replaces_id, token)
         invoice_id = store.add(session, issued)
         for position, line in enumerate(draft.lines, 1):
             pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
@@ -156,7 +157,7 @@ class Issuer:
                 session, PaymentAddress(address, "invoice", generation.id, invoice_id, salt, index), now
             )
         record(session, Deed(now, actor, "invoice.issue", f"invoice {number}", details={"digest": digest}))
-        return Prepared(content, digest, number, index), invoice_id
+        return Prepared(content, digest, number, index, token), invoice_id
 
     def void(self, number: str, *, reason: str, actor: str) -> str:
         """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced
@@ -167,8 +168,10 @@ class Issuer:
             )
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
-            self._require_restored(session)
-            invoice = store.by_number(session, number)
+            self._guard.check(session, now)
+            invoice_id = store.by_number(session, number).id
+            store.lock(session, invoice_id)  # whoever is about to book a payment on it waits, or was faster
+            invoice = store.by_id(session, invoice_id)
             store.move(session, invoice.id, InvoiceEvent.VOID, now)
             if invoice.paid:
                 raise Conflict(f"{number} has payments on it", remedy="it cannot be voided; wait for credit notes")
@@ -193,6 +196,16 @@ class Issuer:
                 "no wallet is configured, so nothing can be invoiced", remedy="set wallet.treasury or wallet.xpub"
             )
         return wallets.generation(session, self._house.wallet, now)
+
+    def _next_index(self, session: Session, generation: wallets.Generation | None) -> int | None:
+        """A fresh HD index in xpub mode. One whose address is known is passed over: a restore may have found the address
+        without its index."""
+        if generation is None or self._house.account is None:
+            return None
+        while True:
+            index = wallets.next_index(session, generation.id)
+            if wallets.known(session, self._house.account.address(index)) is None:
+                return index
 
     def _terms(self, index: int | None) -> ForwarderTerms | XpubTerms:
         wallet = self._house.wallet
@@ -227,9 +240,3 @@ class Issuer:
             )
             for o in offers
         ]
-
-    def _require_restored(self, session: Session) -> None:
-        """Once a process: the archive must not know of anything that the database has forgotten."""
-        if not self._restored:
-            require_restored(self._archive, store.digests(session))
-            self._restored = True

@@ -5,8 +5,8 @@ becomes an open invoice again, its address is watched again, its usage counts as
 indexes move above it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,14 +16,15 @@ from billing.core.money import parse_units
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span, parse_time
 from billing.db.engine import Database, Session
-from billing.invoicing import document as documents
 from billing.invoicing import postings, store
 from billing.invoicing.archive import Archive, Archived
+from billing.invoicing.compose import pay_token
 from billing.invoicing.document import CreditNoteDocument, ForwarderTerms, InvoiceDocument, Line, MeterLine
 from billing.invoicing.draft import Credit, Draft, DraftLine
-from billing.invoicing.lifecycle import InvoiceEvent
+from billing.invoicing.lifecycle import INVOICE, InvoiceEvent
 from billing.invoicing.numbering import counter_of
-from billing.invoicing.store.credit import credit_held, give_back, use
+from billing.invoicing.recovery import Missing, plan
+from billing.invoicing.store.credit import Grant, credit_held, give_back, lack, use
 from billing.invoicing.verify import address_of, wallet_of
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
@@ -38,88 +39,124 @@ from billing.wallets.wallet import Wallet
 
 @dataclass(slots=True)
 class Restored:
-    """What was brought back, by number; and the documents that were never issued, whose addresses are watched anyway."""
+    """What was brought back, by number; the documents that were never issued, whose addresses are watched from now on; and
+    what is left to a person, a sentence each."""
 
     invoices: list[str] = field(default_factory=list)
     credit_notes: list[str] = field(default_factory=list)
     unissued: list[str] = field(default_factory=list)
-    oldest: datetime | None = None
-    """When the oldest of them was issued: chains must be read again from then on."""
+    left: list[str] = field(default_factory=list)
 
 
 def forgotten(archive: Archive, known: set[Hash32]) -> list[Archived]:
-    """The archived documents that must have been issued and that the database does not have.
-
-    A document that was never confirmed counts when nobody else got its number: the crash may have come after the commit.
-    """
-    archived = archive.read()
-    numbers = {documents.parse(one.content).number for one in archived if one.digest in known or one.issued}
-    missing = [one for one in archived if one.digest not in known]
-    newest = {documents.parse(one.content).number: one.digest for one in missing if not one.issued}
-    return [
-        one
-        for one in missing
-        if one.issued or (newest[number := documents.parse(one.content).number] == one.digest and number not in numbers)
-    ]
-
-
-def require_restored(archive: Archive, known: set[Hash32]) -> None:
-    """Raises Conflict when the archive holds issued documents that the database has forgotten."""
-    missing = [one for one in forgotten(archive, known) if one.issued]
-    if missing:
-        number = documents.parse(missing[0].content).number
-        raise Conflict(
-            f"the archive holds {len(missing)} documents that the database does not know, {number} first",
-            remedy="was an older backup restored? run: stablemeter restore",
-        )
+    """The archived documents that the database does not have and that were issued, or perhaps were: a document that was
+    never confirmed counts when nobody else got its number, because the crash may have come after the commit."""
+    found = plan(archive.read(), known)
+    return [one.archived for one in (*found.issued, *found.perhaps)]
 
 
 class Restorer:
-    def __init__(self, database: Database, clock: Clock, archive: Archive, wallet: Wallet | None) -> None:
-        """`wallet` is the configured one: in xpub mode a document does not say which account its address is from."""
+    def __init__(
+        self, database: Database, clock: Clock, archive: Archive, wallet: Wallet | None,
+        read_again: Callable[[Session, datetime], None],
+    ) -> None:  # fmt: skip
+        """`wallet` is the configured one: in xpub mode a document does not say which account its address is from.
+        `read_again` asks, in the same transaction, that chains are read again from a time on: nobody watched."""
         self._database, self._clock, self._archive, self._wallet = database, clock, archive, wallet
+        self._read_again = read_again
 
     def restore(self, *, actor: str) -> Restored:
         """Import everything that is missing, in one transaction."""
         now, result = self._clock.now().replace(microsecond=0), Restored()
         with self._database.transaction() as session:
+            store.hold_series(session)
+            archived = self._archive.read()
             known = store.digests(session)
-            due = forgotten(self._archive, known)
-            due_digests = {one.digest for one in due}
-            for one in self._archive.read():
-                if one.digest in known:
-                    continue
-                parsed = documents.parse(one.content)
-                issued_at = parse_time(parsed.issued_at)
-                result.oldest = min(issued_at, result.oldest or issued_at)
-                if one.digest not in due_digests:
-                    self._watch(session, one, parsed, now)
-                    result.unissued.append(parsed.number)
-                elif isinstance(parsed, InvoiceDocument):
-                    self._invoice(session, one, parsed, now)
-                    result.invoices.append(parsed.number)
+            found = plan(archived, known)
+            back: list[Missing] = []
+            left = self._lost(session, archived, result)
+            for one in found.issued:
+                if self._bring_back(session, one, result, now):
+                    back.append(one)
                 else:
-                    self._credit_note(session, one, parsed, now)
-                    result.credit_notes.append(parsed.number)
-                series, counter = counter_of(parsed.number)
-                store.raise_counter(session, series, counter)
-            if due:
-                details = {"invoices": result.invoices, "credit_notes": result.credit_notes}
+                    left.append(one.archived.digest)
+            back += [one for one in found.perhaps if self._perhaps(session, one, result, now)]
+            back += [one for one in (*found.perhaps, *found.dead) if self._watch(session, one, result, now)]
+            if back:
+                self._read_again(session, min(parse_time(one.document.issued_at) for one in back))
+            if back or left:
+                details = {name: getattr(result, name) for name in ("invoices", "credit_notes", "unissued", "left")}
                 record(session, Deed(now, actor, "restore", "archive", details=details))
-        self._archive.issued([one.digest for one in due if not one.issued], now)
+            standing = store.digests(session)
+        marked = {one.digest for one in archived if one.issued} & known
+        self._archive.issued([one.digest for one in archived if one.digest in standing - marked], now)
+        self._archive.left(left, now)
         return result
 
-    def _watch(self, session: Session, one: Archived, parsed: object, now: datetime) -> None:
-        """An address that was prepared and never shown: nobody should pay it, yet it could always be emptied."""
-        if isinstance(parsed, InvoiceDocument):
-            self._address(session, one, parsed, None, now)
+    def _lost(self, session: Session, archived: Sequence[Archived], result: Restored) -> list[Hash32]:
+        """What was issued and is nowhere: its number is not given again, and a person is told. Returns the digests."""
+        lost = self._archive.lost(archived)
+        known = store.known(session, list(lost))
+        for number in sorted(lost[digest] for digest in lost if digest not in known):
+            result.left.append(
+                f"{number or 'a document'} was issued, and no directory of the archive has it: put the directory back that"
+                " has, and restore again"
+            )
+            if number:
+                series, counter = counter_of(number)
+                store.raise_counter(session, series, counter)
+        return [digest for digest in lost if digest not in known]
+
+    def _bring_back(self, session: Session, one: Missing, result: Restored, now: datetime) -> bool:
+        """What was issued stands again. False when that is left to a person; its number is not given again either way."""
+        number, document, why = one.archived.number, one.document, ""
+        if isinstance(document, InvoiceDocument):
+            self._invoice(session, one.archived, document, now)
+            result.invoices.append(number)
+        elif why := self._credit_note(session, one.archived, document, now):
+            result.left.append(
+                f"credit note {number} took {document.invoice.number} back and was not brought back: {why}"
+            )
+        else:
+            result.credit_notes.append(number)
+        series, counter = counter_of(number)
+        store.raise_counter(session, series, counter)
+        return not why
+
+    def _perhaps(self, session: Session, one: Missing, result: Restored, now: datetime) -> bool:
+        """Bring an invoice back that may have been issued. It was not when its number is not the next one (numbers have no
+        gap), or its payer has another one. A credit note would take an invoice back: that is a person's decision."""
+        number, document = one.archived.number, one.document
+        if isinstance(document, CreditNoteDocument):
+            result.left.append(
+                f"credit note {number}, prepared to take {document.invoice.number} back, was perhaps never issued:"
+                f" void {document.invoice.number} again if the payer has it"
+            )
+            return False
+        series, counter = counter_of(number)
+        payers = {tenant.slug: tenant.id for tenant in tenants.listed(session)}
+        period = Span(parse_time(document.period.start), parse_time(document.period.end))
+        served = store.payers_with_invoice(session, period).get(payers.get(document.tenant.id, 0), False)
+        if served or counter != store.coming_counter(session, series):
+            return False
+        return self._bring_back(session, one, result, now)
+
+    def _watch(self, session: Session, one: Missing, result: Restored, now: datetime) -> bool:
+        """An address that was prepared and never shown: nobody should pay it, yet it could always be emptied. False when it
+        is watched already."""
+        document = one.document
+        if isinstance(document, CreditNoteDocument) or not self._address(session, one.archived, document, None, now):
+            return False
+        result.unissued.append(one.archived.number)
+        return True
 
     def _address(
         self, session: Session, one: Archived, parsed: InvoiceDocument, invoice_id: int | None, now: datetime
-    ) -> None:
+    ) -> bool:
+        """Watch a document's address. False when it has none, or it is watched already."""
         address = address_of(parsed, one.digest)
-        if address is None or wallets.known(session, address) is not None:
-            return
+        if address is None:
+            return False
         if isinstance(parsed.wallet, ForwarderTerms):
             generation, salt = wallets.generation(session, wallet_of(parsed.wallet), now), str(one.digest)
         else:
@@ -128,9 +165,12 @@ class Restorer:
             generation, salt = wallets.generation(session, self._wallet, now), ""
             if one.index is not None:
                 wallets.raise_index(session, generation.id, one.index)
+        if wallets.known(session, address) is not None:
+            return False
         kind = "invoice" if invoice_id is not None else "unissued"
         found = PaymentAddress(Address(address), kind, generation.id, invoice_id, salt, one.index)
         wallets.add_address(session, found, now)
+        return True
 
     def _invoice(self, session: Session, one: Archived, parsed: InvoiceDocument, now: datetime) -> None:
         everybody = {tenant.slug: tenant for tenant in tenants.listed(session)}
@@ -142,10 +182,12 @@ class Restorer:
                 everybody[slug] = tenants.add(
                     session, Tenant(slug=slug, name=name, attribution=Attribution.OBSERVED), now
                 )
-        draft = self._draft(session, parsed, everybody)
+        draft = self._draft(session, parsed, everybody, now)
         replaced = store.listed(session, store.Filter(number=parsed.replaces.number)) if parsed.replaces else []
         series, _ = counter_of(parsed.number)
-        issued = store.Issued(draft, parsed, one.content, one.digest, series, replaced[0].id if replaced else None)
+        replaces_id = replaced[0].id if replaced else None
+        token = one.pay_token or pay_token()
+        issued = store.Issued(draft, parsed, one.content, one.digest, series, replaces_id, token)
         invoice_id = store.add(session, issued)
         for position, line in enumerate(draft.lines, 1):
             pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
@@ -154,31 +196,51 @@ class Restorer:
             ledger.post(session, entry)
         self._address(session, one, parsed, invoice_id, now)
 
-    def _draft(self, session: Session, parsed: InvoiceDocument, everybody: Mapping[str, Tenant]) -> Draft:
+    def _draft(
+        self, session: Session, parsed: InvoiceDocument, everybody: Mapping[str, Tenant], now: datetime
+    ) -> Draft:
         """The draft that the document was made from, as far as the document tells."""
-        currency, payer = parsed.currency.asset, everybody[parsed.tenant.id]
-        held = {(c.kind, c.reference): c for c in credit_held(session, payer.id, currency.code)}
-        used = []
-        for one in parsed.credits:
-            units = parse_units(one.amount, currency).units
-            credit = held.get((one.kind, one.reference))
-            if credit is None or credit.units < units:
-                raise Conflict(
-                    f"{parsed.number} used credit {one.reference} that the database does not know yet",
-                    remedy="run: stablemeter chain sync, then: stablemeter reconcile, then restore again",
-                )
-            used.append(Credit(credit.id, one.kind, one.reference, units))
+        payer = everybody[parsed.tenant.id]
         period = Span(parse_time(parsed.period.start), parse_time(parsed.period.end))
         lines = tuple(_line(line, everybody[line.tenant], parsed) for line in parsed.lines)
-        return Draft(payer, period, currency, lines, tuple(used))
+        return Draft(payer, period, parsed.currency.asset, lines, _credits(session, parsed, payer, now))
 
-    def _credit_note(self, session: Session, one: Archived, parsed: CreditNoteDocument, now: datetime) -> None:
-        invoice = store.by_number(session, parsed.invoice.number)
+    @staticmethod
+    def _credit_note(session: Session, one: Archived, parsed: CreditNoteDocument, now: datetime) -> str:
+        """Take the invoice back again; or say why a person has to see to it."""
+        found = store.listed(session, store.Filter(number=parsed.invoice.number))
+        if not found or found[0].digest != parsed.invoice.digest:
+            return "the database does not have that invoice"
+        status, invoice = store.lock(session, found[0].id), store.by_id(session, found[0].id)
+        if invoice.paid:
+            return "money was matched to that invoice since; agree with the payer what it is for"
+        if not INVOICE.allows(status, InvoiceEvent.VOID):
+            return f"that invoice is {status.value}"
         store.move(session, invoice.id, InvoiceEvent.VOID, now)
         store.add_credit_note(session, parsed, one.content, one.digest, invoice)
         pricing.cancel(session, invoice.id)
         give_back(session, invoice.id, now)
         ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
+        return ""
+
+
+def _credits(session: Session, parsed: InvoiceDocument, payer: Tenant, now: datetime) -> tuple[Credit, ...]:
+    """The credit that an invoice used, of the same kind and out of the same transaction; several can come out of one. What
+    the database does not know yet is lacking until its transfer was read again."""
+    currency, used = parsed.currency.asset, []
+    held = credit_held(session, payer.id, currency.code)
+    rest = {credit.id: credit.units for credit in held}
+    for one in parsed.credits:
+        units = parse_units(one.amount, currency).units
+        for credit in held:
+            if (credit.kind, credit.reference) == (one.kind, one.reference):
+                part = min(units, rest[credit.id])
+                rest[credit.id] -= part
+                units -= part
+                used.append(replace(credit, units=part))
+        if units > 0:
+            used.append(lack(session, Grant(payer.id, one.kind, currency.code, units, one.reference, True), now))
+    return tuple(credit for credit in used if credit.units > 0)
 
 
 def _line(line: Line | MeterLine, consumer: Tenant, parsed: InvoiceDocument) -> DraftLine:

@@ -1,17 +1,53 @@
 """Lets GPUs to tenants, and ends leases."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.core.period import Span
-from billing.db.engine import Database
+from billing.db.engine import Database, Session
 from billing.fleet import store as fleet
 from billing.leasing import store
 from billing.leasing.lease import Lease
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
+
+REFERENCE_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A contract to be made: all GPUs of some hosts, and some by UUID. Without a `reference` one is made up."""
+
+    tenant: str
+    span: Span
+    hosts: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
+    reference: str = ""
+
+
+def let(session: Session, wanted: Wanted, now: datetime, actor: str) -> list[Lease]:
+    """Make a contract inside a transaction. Raises what `Leaser.add` raises, before anything is written."""
+    if not wanted.hosts and not wanted.uuids:
+        raise Invalid("a lease needs a host or a GPU")
+    if len(wanted.reference) > REFERENCE_MAX or not wanted.reference.isprintable():
+        raise Invalid(f"a lease's reference is at most {REFERENCE_MAX} printable characters", remedy="mend --reference")
+    holder = tenants.by_slug(session, wanted.tenant)
+    gpu_ids = fleet.gpu_ids(session, hosts=wanted.hosts, uuids=wanted.uuids)
+    name = wanted.reference or f"{wanted.tenant}-{now:%Y%m%d-%H%M%S}-{gpu_ids[0]}"
+    store.add(session, name, holder.id, gpu_ids, wanted.span, now)
+    fleet.serve_since(session, gpu_ids, wanted.span)
+    details = {
+        "tenant": wanted.tenant,
+        "gpus": len(gpu_ids),
+        "from": wanted.span.start.isoformat(),
+        "to": wanted.span.end.isoformat(),
+    }
+    record(session, Deed(now, actor, "lease.add", f"lease {name}", details=details))
+    return store.listed(session, reference=name)
 
 
 class Leaser:
@@ -32,23 +68,9 @@ class Leaser:
 
         Raises NotFound for an unknown tenant, host or GPU; Conflict when one is let to somebody during the span.
         """
-        if not hosts and not uuids:
-            raise Invalid("a lease needs a host or a GPU")
-        now = self._clock.now()
+        wanted = Wanted(tenant, span, tuple(hosts), tuple(uuids), reference)
         with self._database.transaction() as session:
-            holder = tenants.by_slug(session, tenant)
-            gpu_ids = fleet.gpu_ids(session, hosts=hosts, uuids=uuids)
-            name = reference or f"{tenant}-{now:%Y%m%d-%H%M%S}-{gpu_ids[0]}"
-            store.add(session, name, holder.id, gpu_ids, span, now)
-            fleet.serve_since(session, gpu_ids, span)
-            details = {
-                "tenant": tenant,
-                "gpus": len(gpu_ids),
-                "from": span.start.isoformat(),
-                "to": span.end.isoformat(),
-            }
-            record(session, Deed(now, actor, "lease.add", f"lease {name}", details=details))
-            return store.listed(session, reference=name)
+            return let(session, wanted, self._clock.now(), actor)
 
     def end(self, reference: str, at: datetime, *, actor: str, reason: str = "") -> list[Lease]:
         """End a lease at a time; usage after it is derived again."""

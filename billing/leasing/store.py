@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
@@ -92,13 +93,16 @@ def listed(
 
 
 def underived(session: Session) -> list[tuple[int, Span]]:
-    """(gpu, span) of every lease change that usage does not reflect yet."""
-    rows = session.exec(select(LeaseRow).where(col(LeaseRow.changed).is_not(None)))
-    return [(row.gpu_id, row.changed) for row in rows if row.changed is not None]
+    """(lease, span) of every lease change that usage does not reflect yet."""
+    rows = session.exec(select(LeaseRow).where(col(LeaseRow.changed).is_not(None)).order_by(col(LeaseRow.id)))
+    return [(row.id or 0, row.changed) for row in rows if row.changed is not None]
 
 
-def mark_derived(session: Session) -> None:
-    """Usage reflects every change. What lies in the future is derived when its window is read."""
-    for row in session.exec(select(LeaseRow).where(col(LeaseRow.changed).is_not(None))):
-        row.changed = None
-        session.add(row)
+def mark_derived(session: Session, done: Sequence[tuple[int, Span]]) -> None:
+    """Usage reflects these changes, and no others: somebody may have changed a lease meanwhile. What lies in the future is
+    derived when its window is read."""
+    for lease_id, span in done:
+        session.execute(
+            text("UPDATE lease SET changed = NULL WHERE id = :id AND changed = tstzrange(:start, :end)"),
+            {"id": lease_id, "start": span.start, "end": span.end},
+        )

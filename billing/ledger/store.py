@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from billing.db.tables.ledger import EntryRow, PostingRow
 from billing.ledger.account import RECEIVABLE
-from billing.ledger.entry import Entry, Posting
+from billing.ledger.entry import Entry, EntryKind, Posting
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def of_invoice(session: Session, invoice_id: int) -> list[Entry]:
         .order_by(col(EntryRow.id))
     ).all()
     taken_back = {row.reverses_id for row in rows}
-    return [_entry(session, row) for row in rows if row.id not in taken_back and row.reverses_id is None]
+    at_issue = [row for row in rows if row.kind in (EntryKind.ISSUE, EntryKind.CREDIT)]
+    return [_entry(session, row) for row in at_issue if row.id not in taken_back]
 
 
 def reverse(session: Session, entries: Iterable[Entry], now: datetime) -> None:

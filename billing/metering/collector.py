@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from billing.core.clock import Clock
-from billing.core.errors import Invalid, NotFound, Unavailable, Untrusted
+from billing.core.errors import Conflict, Invalid, NotFound, Unavailable, Untrusted
 from billing.core.period import HOUR, Seconds, Span, at_second, clip, epoch_seconds, merge, windows
 from billing.db.engine import Database, Session
 from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
-from billing.metering.reading import Reading, Source
+from billing.metering.reading import REREADS, Reading, Source
 from billing.metering.recorder import Batch, record
 from billing.metering.store import readings
 from billing.metering.usage import ExclusionRule
@@ -30,7 +30,6 @@ DEVICES_MAX: Final = 60_000
 pays for few transactions, and of a large one a batch is stored while the next one is fetched."""
 AHEAD: Final = 4
 """Windows that are fetched ahead while a batch is stored."""
-REREADS: Final = (HOUR, 6 * HOUR, 24 * HOUR)
 
 Progress = Callable[[str, Seconds], None]
 
@@ -73,7 +72,7 @@ class Collector:
         for feed in self._feeds.values():
             try:
                 self._collect(feed, self.due(feed.source.name, limit), outcome, progress)
-            except (Unavailable, Untrusted) as error:
+            except (Conflict, Unavailable, Untrusted) as error:
                 outcome.failures += 1
                 with self._database.transaction() as session:
                     self._fence(session)
@@ -123,23 +122,25 @@ class Collector:
                 due += readings.due_rereads(session, row.id, now, REREADS, limit - len(due))
         return due[:limit]
 
-    def apply_changes(self) -> int:
-        """Derive usage again where a lease or a label changed. Returns how many devices changed."""
+    def apply_changes(self, since: datetime | None = None) -> int:
+        """Derive usage again where a lease or a label changed, or from a time on. Returns how many devices changed."""
         now, changed = self._clock.now(), 0
         with self._database.transaction() as session:
             self._fence(session)
-            spans = [span for _, span in leasing.underived(session)] + tenants.underived_claims(session)
-            if not spans:
+            readings.lock(session)
+            leases, claims = leasing.underived(session), tenants.underived_claims(session)
+            starts = [span.start for _, span in (*leases, *claims)] + ([since] if since else [])
+            if not starts:
                 return 0
-            first = min(span.start for span in spans)
+            first = min(starts)
             for feed in self._feeds.values():
                 terms = self._terms(session, feed)
                 read = readings.read_windows(session, terms.id, Span(min(first, now), max(now, first)))
                 for window in merge(read):
                     if span := clip(window, (epoch_seconds(first), window[1])):
                         changed += rederive(session, terms, span, now)
-            leasing.mark_derived(session)
-            tenants.mark_claims_derived(session, now)
+            leasing.mark_derived(session, leases)
+            tenants.mark_claims_derived(session, [claim for claim, _ in claims], now)
         return changed
 
     def _collect(self, feed: Feed, wanted: Sequence[Seconds], outcome: Outcome, progress: Progress | None) -> None:
@@ -162,6 +163,7 @@ class Collector:
         if batch.readings:
             with self._database.transaction() as session:
                 self._fence(session)
+                readings.lock(session)
                 outcome.unchanged += record(session, self._terms(session, feed), batch, self._clock.now())
 
     def _terms(self, session: Session, feed: Feed) -> SourceTerms:

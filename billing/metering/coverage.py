@@ -11,7 +11,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from billing.core.period import Seconds, clip, merge, subtract
-from billing.fleet.gpu import Device, DeviceKey, Sighting, overlaps
+from billing.fleet.gpu import Device, DeviceKey, overlaps
+from billing.fleet.place import Place
 from billing.metering.reading import Cadence, Reading, Run
 
 
@@ -83,23 +84,26 @@ def presence(reading: Reading, cadence: Cadence) -> dict[DeviceKey, list[Segment
     return {key: segments for key, segments in found.items() if segments}
 
 
-def sightings(reading: Reading, found: Mapping[DeviceKey, list[Segment]]) -> list[Sighting]:
-    """What the inventory wants to know of a reading, one sighting a GPU."""
-    by_uuid: dict[str, Sighting] = {}
-    for key, segments in found.items():
-        seen = reading.devices[key]
-        sighting = by_uuid.setdefault(key.uuid, Sighting(key.uuid, seen.model, seen.host, seen.instance))
-        sighting.devices[key] = [(start, end) for start, end, _ in segments]
-    return list(by_uuid.values())
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """What a source knows of GPUs that it does not see: when its exporters answered, and for which time its word counts.
+
+    `answering` is by instance; `homes` by GPU id, as `billing.fleet.place.homes` tells them.
+    """
+
+    source: str
+    answering: Mapping[str, Sequence[Seconds]]
+    homes: Mapping[int, Sequence[tuple[int, int, Place]]]
 
 
 def observe(
     found: Mapping[DeviceKey, list[Segment]],
     devices: Sequence[Device],
-    answering: Mapping[str, list[Seconds]],
+    absence: Absence,
     window: Seconds,
 ) -> dict[int, list[Segment]]:
-    """What is said about every device of one GPU, by device id, over its in-service part of the window: nothing left out.
+    """What is said about every device of one GPU, by device id, over its in-service part of the window. Nothing is left out
+    of the time for which the source's word counts when nobody sees the GPU.
 
     While an instance is present the whole GPU is not; of two devices on the same slots the one that came first keeps
     them. Time in which no device was present is missing or blind, and is recorded on the whole device.
@@ -113,23 +117,81 @@ def observe(
         return {whole.id: [segment for segment in seen if clip(segment[:2], served)]}
     observed: dict[int, list[Segment]] = {}
     taken: list[tuple[tuple[int, int], list[Seconds]]] = []
-    latest = {device.key: device for device in devices}
-    order = sorted(
-        (d for d in latest.values() if d.key in found), key=lambda d: (d.key.is_whole, found[d.key][0][0], d.id)
-    )
-    for device in order:
+    rows: dict[DeviceKey, list[Device]] = {}
+    for one in reversed(devices):  # ids of instances are reused: the newest device of a key comes first
+        if one.key in found:
+            rows.setdefault(one.key, []).append(one)
+    # Those that can only be in one place are placed first, then those that came first.
+    for key in sorted(rows, key=lambda key: (key.is_whole, len(rows[key]), found[key][0][0], rows[key][0].id)):
+        device = next((one for one in rows[key] if _is_free(one, found[key], taken)), rows[key][0])
         holes = [span for seat, spans in taken if overlaps(seat, device.seat) for span in spans]
         segments = cut([(s, e, seen) for s, e, seen in found[device.key] if clip((s, e), served)], holes)
         if segments:
             taken.append((device.seat, [(s, e) for s, e, _ in segments]))
             observed[device.id] = segments
     nobody = subtract([served], [span for _, spans in taken for span in spans])
-    gone = subtract(nobody, subtract([served], answering.get(whole.instance, [])))
-    unseen = subtract(nobody, gone)
-    rest: list[Segment] = [(s, e, GONE) for s, e in gone] + [(s, e, UNSEEN) for s, e in unseen]
+    rest: list[Segment] = []
+    for start, end, place in absence.homes.get(whole.gpu_id, ()):
+        if place.source != absence.source:
+            continue
+        away = [span for one in nobody if (span := clip(one, (start, end)))]
+        unseen = subtract(away, absence.answering.get(place.instance, ()))
+        rest += [(s, e, UNSEEN) for s, e in unseen] + [(s, e, GONE) for s, e in subtract(away, unseen)]
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))
     return observed
+
+
+def _is_free(
+    device: Device, segments: Sequence[Segment], taken: Sequence[tuple[tuple[int, int], list[Seconds]]]
+) -> bool:
+    """Is nobody else on the device's slots while it was seen? Under another partition the same key had other slots."""
+    return not any(
+        overlaps(seat, device.seat)
+        and any(overlaps(span, (start, end)) for span in spans for start, end, _ in segments)
+        for seat, spans in taken
+    )
+
+
+def keep(
+    observed: dict[int, list[Segment]],
+    before: Mapping[int, Sequence[Segment]],
+    devices: Sequence[Device],
+    window: Seconds,
+) -> bool:
+    """Add to what is said about the devices of one GPU the presence that was known before and is not seen now. True when there
+    was some: a server that lost its samples must not undo what they proved.
+
+    A device that is seen now on the same slots says more than the one that was seen before.
+    """
+    served = clip(devices[0].in_service, window)
+    if served is None:
+        return False
+    seen = {
+        device.id: [(s, e) for s, e, one in observed.get(device.id, ()) if one.state is State.PRESENT]
+        for device in devices
+    }
+    kept: list[Seconds] = []
+    for device in devices:
+        taken = [span for other in devices if overlaps(other.seat, device.seat) for span in seen[other.id]]
+        known = [
+            (span[0], span[1], one)
+            for start, end, one in before.get(device.id, ())
+            if one.state is State.PRESENT and (span := clip((start, end), served))
+        ]
+        lost = cut(known, taken) if known else []
+        if lost:
+            kept += [(start, end) for start, end, _ in lost]
+            observed[device.id] = join(sorted([*observed.get(device.id, ()), *lost], key=lambda one: one[0]))
+    if kept:
+        whole = devices[0].id
+        said = observed.get(whole, [])
+        gone = cut([one for one in said if one[2].state is not State.PRESENT], kept)
+        there = [one for one in said if one[2].state is State.PRESENT]
+        observed[whole] = join(sorted([*there, *gone], key=lambda one: one[0]))
+        if not observed[whole]:
+            del observed[whole]
+    return bool(kept)
 
 
 def _fills(segments: Sequence[Segment], span: Seconds) -> bool:

@@ -11,9 +11,9 @@ from billing.db.engine import Session
 from billing.fleet import store as fleet
 from billing.fleet.gpu import Device
 from billing.leasing import store as leasing
-from billing.metering.coverage import GONE, Seen
+from billing.metering.coverage import Seen
 from billing.metering.store import runs as store
-from billing.metering.usage import Evidence, Excluded, ExclusionRule, Held, Labels, Payer, Terms, derive
+from billing.metering.usage import Evidence, Excluded, ExclusionRule, Held, Labels, Payer, Terms, derive, missing
 from billing.tenants import store as tenants
 
 
@@ -42,11 +42,11 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
     if not gpus:
         return 0
     observed = store.observations(session, source.id, window)
-    held = _held(session, gpus, window)
-    wider = _reach_back(window, source.rule, gpus, observed, held)
+    held, excluded = _held(session, gpus, window), store.exclusions(session, list(gpus), window)
+    wider = _reach(window, source.rule, gpus, observed, held, excluded)
     if wider != window:
-        window, observed, held = wider, store.observations(session, source.id, wider), _held(session, gpus, wider)
-    excluded = store.exclusions(session, list(gpus), window)
+        window, observed = wider, store.observations(session, source.id, wider)
+        held, excluded = _held(session, gpus, window), store.exclusions(session, list(gpus), window)
     terms = Terms(source.id, labels(session), source.rule)
     usage: dict[int, list[tuple[int, int, Payer]]] = {}
     automatic: dict[int, list[tuple[int, int, Excluded]]] = {}
@@ -76,21 +76,21 @@ def _automatic(excluded: Excluded) -> bool:
     return excluded.evidence.startswith("source:")
 
 
-def _reach_back(
+def _reach(
     window: Seconds,
     rule: ExclusionRule,
     gpus: Mapping[int, Sequence[Device]],
     observed: store.Runs[Seen],
     held: Mapping[int, Sequence[Held]],
+    excluded: store.Runs[Excluded],
 ) -> Seconds:
-    """A leased device that went missing before the window may only now have been missing long enough to be excluded:
-    then the window begins where it went missing."""
-    if not rule.operator_evidence:
-        return window
-    starts = [
-        row.start
-        for gpu_id in held
-        for row in observed.get(gpus[gpu_id][0].id, ())
-        if row.value == GONE and row.start < window[0] and row.end - row.start >= rule.minimum_seconds
+    """The window, and beyond it what depends on it: a leased device that went missing before may only now have been missing
+    long enough to be excluded, and an exclusion that reaches into the window may be none any more."""
+    edges = [
+        edge for rows in excluded.values() for row in rows if _automatic(row.value) for edge in (row.start, row.end)
     ]
-    return min([window[0], *starts]), window[1]
+    if rule.operator_evidence:
+        for gpu_id in held:
+            spans = missing(store.segments(observed.get(gpus[gpu_id][0].id, ())), rule)
+            edges += [start for start, end in spans if end >= window[0]]
+    return min([window[0], *edges]), max([window[1], *edges])

@@ -4,10 +4,13 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import sub
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from billing.core.period import Seconds
+from billing.core.period import HOUR, Seconds
 from billing.fleet.gpu import DeviceKey
+
+REREADS: Final = (HOUR, 6 * HOUR, 24 * HOUR)
+"""A window is read again so long after its end: samples come late."""
 
 
 class Run(NamedTuple):
@@ -53,6 +56,8 @@ class Reading:
     samples: int = 0
     problems: set[str] = field(default_factory=set)
     """What could not be understood, one line each: kept with the reading, never billed."""
+    holders_only: bool = False
+    """The source knows GPUs by who holds them: a reading without a single one is idle time, not a failure."""
 
 
 class Source(Protocol):

@@ -3,17 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
-from billing.core.period import Seconds, clip, merge
+from billing.core.period import Seconds, clip, merge, subtract
 from billing.db.engine import Session
 from billing.fleet import store as fleet
 from billing.fleet.gpu import Device, DeviceKey, Sighting
+from billing.fleet.place import Place, homes
+from billing.fleet.store import places
 from billing.metering import coverage
-from billing.metering.coverage import Segment, State
+from billing.metering.coverage import Absence, Segment, State
 from billing.metering.deriver import SourceTerms, by_gpu, rederive
 from billing.metering.reading import Cadence, Reading, digest
 from billing.metering.store import readings, runs
 from billing.metering.store.readings import Read
+
+PROBLEMS_SHOWN: Final = 5
 
 Presence = Mapping[DeviceKey, list[Segment]]
 
@@ -38,15 +43,22 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     devices, problems = _register(session, terms, batch, now)
     gpus = by_gpu(devices)
     names = {device.id: str(device.key) for device in devices}
-    known = readings.digests(session, terms.id, [reading.window for reading in batch.readings])
+    windows = [reading.window for reading in batch.readings]
+    reach = min(start for start, _ in windows), max(end for _, end in windows)
+    known = readings.digests(session, terms.id, windows)
+    before = {device: runs.segments(rows) for device, rows in runs.observations(session, terms.id, reach).items()}
+    whose = {gpu_id: homes(found, reach) for gpu_id, found in places.near(session, list(gpus), reach).items()}
     reads: list[Read] = []
     observed: dict[int, list[Segment]] = {}
     changed: list[Seconds] = []
     for reading, found in zip(batch.readings, batch.presence, strict=True):
-        answering = coverage.answering(reading, batch.cadence)
+        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
-            seen.update(coverage.observe(found, parts, answering, reading.window))
+            now_seen = coverage.observe(found, parts, absence, reading.window)
+            if before and coverage.keep(now_seen, before, parts, reading.window):
+                reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
+            seen.update(now_seen)
         read = _summary(reading, seen, names, problems)
         reads.append(read)
         if known.get(read.window) != read.digest:
@@ -64,38 +76,20 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
 
 
 def _register(session: Session, terms: SourceTerms, batch: Batch, now: datetime) -> tuple[list[Device], list[str]]:
-    """Tell the inventory what was seen. Returns the source's devices, and what could not be registered.
+    """Tell the inventory what was seen. Returns the source's devices, and what is doubtful about them.
 
-    GPUs of this source are told once for the whole batch. New ones, and those whose home is elsewhere, are told window by
-    window: a GPU moves home in the first window in which its old home no longer saw it.
+    Windows that were read before the inventory knew all of this are due again.
     """
-    problems: list[str] = []
-    grown: list[Seconds] = []
-
-    def tell(sightings: Sequence[Sighting]) -> list[Device]:
-        failed, backwards = fleet.register(session, terms.name, sightings)
-        problems.extend(failed)
-        grown.extend(backwards)
-        return fleet.devices(session, source=terms.name)
-
-    devices = fleet.devices(session, source=terms.name)
-    ours = {device.key.uuid for device in devices}
     seen: dict[str, Sighting] = {}
     for reading, found in zip(batch.readings, batch.presence, strict=True):
-        strange = {key: segments for key, segments in found.items() if key.uuid not in ours}
-        if strange:
-            devices = tell(coverage.sightings(reading, strange))
-            ours = {device.key.uuid for device in devices}
-        familiar = found if not strange else {key: found[key] for key in found if key.uuid in ours}
-        _add(seen, reading, familiar)
-    if seen:
-        devices = tell(list(seen.values()))
-    for span in grown:
+        _add(seen, terms.name, reading, found)
+    problems, stale = fleet.register(session, terms.name, list(seen.values()))
+    for span in subtract(stale, [reading.window for reading in batch.readings]):
         readings.forget(session, terms.id, span, now)
-    return devices, problems
+    return fleet.devices(session, source=terms.name), problems
 
 
-def _add(seen: dict[str, Sighting], reading: Reading, found: Presence) -> None:
+def _add(seen: dict[str, Sighting], source: str, reading: Reading, found: Presence) -> None:
     """The newest window says where a GPU is; all of them say when its devices were there."""
     for key, segments in found.items():
         one, first, last = reading.devices[key], segments[0][0], segments[-1][1]
@@ -109,20 +103,31 @@ def _add(seen: dict[str, Sighting], reading: Reading, found: Presence) -> None:
             spans[:] = [(min(first, spans[0][0]), max(last, spans[0][1]))] if spans else [(first, last)]
         else:
             spans.extend((start, end) for start, end, _ in segments)
+        for start, end, _ in segments:
+            _extend(known.places, Place(start, end, source, one.host, one.instance))
+
+
+def _extend(found: list[Place], place: Place) -> None:
+    """Add a place behind the last one, or to it."""
+    if found and found[-1].spot == place.spot and found[-1].end == place.start:
+        found[-1] = found[-1]._replace(end=place.end)
+    else:
+        found.append(place)
 
 
 def _summary(
     reading: Reading, seen: Mapping[int, Sequence[Segment]], names: Mapping[int, str], problems: Sequence[str]
 ) -> Read:
     seconds = dict.fromkeys(State, 0)
-    parts = []
+    parts: list[tuple[object, ...]] = []
     for device_id, segments in seen.items():
         name = names[device_id]
         for start, end, one in segments:
             seconds[one.state] += end - start
             parts.append((name, start, end, one.state.value, one.labels))
-    status, reason = "complete", "; ".join(sorted({*problems, *reading.problems})[:5])
-    if seen and not seconds[State.PRESENT]:
+    parts += [("problem", line) for line in reading.problems]  # a problem that comes or goes is news
+    status, reason = "complete", _reason({*problems, *reading.problems})
+    if not seconds[State.PRESENT] and (seen or not reading.holders_only):
         status, reason = "empty", reason or "the source answered without a single device"
     elif seconds[State.BLIND] or seconds[State.MISSING]:
         status = "partial"
@@ -137,3 +142,10 @@ def _summary(
         seconds[State.MISSING],
         seconds[State.BLIND],
     )
+
+
+def _reason(problems: set[str]) -> str:
+    """The first problems, and how many more there are."""
+    shown = sorted(problems)[:PROBLEMS_SHOWN]
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

@@ -73,5 +73,5 @@ def splice(
 
 def _cut(piece: tuple[int, int, V], cuts: Sequence[int]) -> list[tuple[int, int, V]]:
     start, end, value = piece
-    edges = [start, *sorted(at for at in cuts if start < at < end), end]
+    edges = [start, *sorted({at for at in cuts if start < at < end}), end]
     return [(lo, hi, value) for lo, hi in pairwise(edges)]

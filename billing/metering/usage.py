@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from billing.core.period import Seconds, clip, subtract
+from billing.core.period import Seconds, clip, merge, subtract
 from billing.fleet.gpu import Device
 from billing.metering.coverage import GONE, Segment, State
 from billing.tenants.tenant import Claim
@@ -134,17 +134,23 @@ class Derived:
     exclusions: list[tuple[int, int, Excluded]] = field(default_factory=list)
 
 
+def missing(segments: Iterable[Segment], rule: ExclusionRule) -> list[Seconds]:
+    """The spans in which a device was gone for long enough. Rows are cut at starts of months: they are measured whole."""
+    gone = merge((start, end) for start, end, seen in segments if seen == GONE)
+    return [(start, end) for start, end in gone if end - start >= rule.minimum_seconds]
+
+
 def derive(evidence: Evidence, window: Seconds, terms: Terms) -> Derived:
-    """Usage and automatic exclusions of one GPU inside a window."""
+    """Usage and automatic exclusions of one GPU inside a window. Out of service nothing is billed, leased or not."""
     derived, whole = Derived(), evidence.devices[0]
+    served = clip(whole.in_service, window)
+    if served is None:
+        return derived
+    window = served
     let = [(held, span) for held in evidence.leases if (span := clip(held.span, window))]
     leased = [span for _, span in let]
     if terms.rule.operator_evidence and leased:
-        gone = [
-            (start, end)
-            for start, end, seen in evidence.observed.get(whole.id, ())
-            if seen == GONE and end - start >= terms.rule.minimum_seconds
-        ]
+        gone = missing(evidence.observed.get(whole.id, ()), terms.rule)
         for start, end in subtract(leased, subtract([window], gone)):
             derived.exclusions.append((start, end, Excluded("device missing", f"source:{whole.source}")))
     holes = [(start, end) for start, end, _ in derived.exclusions]

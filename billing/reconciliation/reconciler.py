@@ -1,16 +1,15 @@
 """Deals with every change of every transfer: books it, matches it, takes it back. Killed at any line, it loses nothing:
 a transfer counts as settled in the transaction that books it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
-from billing.chain.tokens import Listing, Token
+from billing.chain.tokens import Token
 from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
-from billing.core.errors import Conflict
 from billing.core.money import decimal_text
 from billing.db.engine import Database, Session
 from billing.invoicing import document as documents
@@ -30,9 +29,6 @@ from billing.wallets.store import PaymentAddress
 
 BATCH: Final = 100
 
-Tokens = Mapping[tuple[int, str], Token]
-"""Configured tokens by (chain id, address)."""
-
 
 @dataclass(slots=True)
 class Settled:
@@ -46,11 +42,9 @@ class Settled:
 
 
 class Reconciler:
-    def __init__(
-        self, database: Database, clock: Clock, tokens: Sequence[Token], fence: Callable[[Session], None]
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, fence: Callable[[Session], None]) -> None:
+        """`fence` is called in every transaction and raises when this process may not reconcile any more."""
         self._database, self._clock, self._fence = database, clock, fence
-        self._tokens: Tokens = {(token.chain_id, token.address): token for token in tokens}
 
     def tick(self) -> Settled:
         """Deal with everything that changed since the last tick."""
@@ -66,9 +60,11 @@ class Reconciler:
                 return done
 
     def _deal_with(self, session: Session, transfer: Transfer, done: Settled) -> None:
-        if transfer.state is ChainState.ORPHANED:
-            self._take_back(session, transfer, done)
-        elif transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
+        """An earlier incarnation may still stand: its block left the chain and came back between two ticks."""
+        for payment in store.standing(session, transfer.id):
+            if transfer.state is ChainState.ORPHANED or payment.incarnation < transfer.incarnation:
+                self._take_back(session, payment, done)
+        if transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
             if store.find(session, transfer.id, transfer.incarnation) is None:
                 self._book(session, transfer, done)
             if transfer.state is ChainState.FINAL:
@@ -76,14 +72,14 @@ class Reconciler:
 
     def _book(self, session: Session, transfer: Transfer, done: Settled) -> None:
         now, key = self._clock.now(), (transfer.id, transfer.incarnation)
-        token = self._token(transfer)
+        token = chain.tokens(session)[transfer.chain_id, transfer.token]
         target = wallets.known(session, transfer.receiver)
         roles = (_role(wallets.known(session, transfer.sender)), _role(target))
         done.booked += 1
         problem: MatchKind | None = None
         invoice = None
         if target is not None and roles[1] is Role.PAYMENT:
-            invoice, problem = self._target(session, transfer, token, target)
+            invoice, problem = self._target(session, transfer, target)
         for entry in postings.movement(transfer, token, roles, problem is not None, now):
             ledger.post(session, entry)
         if roles[1] is not Role.PAYMENT:
@@ -99,33 +95,30 @@ class Reconciler:
             self._reallocate(session, invoice, done)
 
     def _target(
-        self, session: Session, transfer: Transfer, token: Token, target: PaymentAddress
+        self, session: Session, transfer: Transfer, target: PaymentAddress
     ) -> tuple[Invoice | None, MatchKind | None]:
-        """The invoice that an address is of, and why the transfer cannot pay it (None when it can)."""
+        """The invoice that an address is of, and why the transfer cannot pay it (None when it can). The invoice's document
+        says what it may be paid in, whatever the settings accept by now."""
         if target.invoice_id is None:
             return None, MatchKind.UNISSUED
         status = invoicing.lock(session, target.invoice_id)
         invoice = invoicing.by_id(session, target.invoice_id)
-        if (transfer.chain_id, transfer.token) not in self._accepted(
-            session, invoice
-        ) or token.listing is Listing.WATCH:
+        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice):
             return invoice, MatchKind.WRONG_TOKEN
         if status is InvoiceStatus.VOID:
             return invoice, MatchKind.AFTER_VOID
         return invoice, None
 
-    def _take_back(self, session: Session, transfer: Transfer, done: Settled) -> None:
-        """The transfer's block left the chain: reverse what its present incarnation booked."""
-        payment = store.find(session, transfer.id, transfer.incarnation)
-        if payment is None or payment.disposition is Disposition.REVERSED:
-            return
-        now = self._clock.now()
+    def _take_back(self, session: Session, payment: store.Payment, done: Settled) -> None:
+        """A transfer's block left the chain: reverse what that incarnation booked."""
+        now, transfer_id = self._clock.now(), payment.transfer_id
         done.reversed += 1
         if payment.disposition is Disposition.RESOLVED:
-            credit.reverse_credit(session, transfer.id, now)
-        ledger.reverse(session, ledger.of_transfer(session, transfer.id, transfer.incarnation), now)
+            credit.reverse_credit(session, transfer_id, now)
+            store.clear(session, payment.id, now)
+        ledger.reverse(session, ledger.of_transfer(session, transfer_id, payment.incarnation), now)
         store.move(session, payment.id, DispositionEvent.REVERSE, now, "its block left the chain")
-        store.close_exceptions(session, transfer.id, "its block left the chain", now)
+        store.close_exceptions(session, transfer_id, "its block left the chain", now)
         if payment.disposition is Disposition.MATCHED and payment.invoice_id is not None:
             invoicing.lock(session, payment.invoice_id)
             self._reallocate(session, invoicing.by_id(session, payment.invoice_id), done, taken_back=payment)
@@ -135,6 +128,7 @@ class Reconciler:
     ) -> None:
         """Bring an invoice's allocations, credit and status in line with the transfers that stand now."""
         now, accepted = self._clock.now(), self._accepted(session, invoice)
+        credit.lock(session, invoice.id)
         standing = store.matched(session, invoice.id)
         incoming: list[Incoming] = [replace(one, decimals=accepted[one.token]) for _, one in standing]
         tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
@@ -176,15 +170,6 @@ class Reconciler:
         parsed = documents.parse(invoicing.document(session, invoice.id))
         assert isinstance(parsed, InvoiceDocument)
         return {(one.chain_id, one.token_address): one.decimals for one in parsed.settlement}
-
-    def _token(self, transfer: Transfer) -> Token:
-        token = self._tokens.get((transfer.chain_id, transfer.token))
-        if token is None:
-            raise Conflict(
-                f"token {transfer.token} on chain {transfer.chain_id} was seen and is no longer configured",
-                remedy='list it again under chains.tokens, with listing = "watch" if it is not accepted any more',
-            )
-        return token
 
     def _ask(
         self, session: Session, transfer: Transfer, token: Token, problem: MatchKind, invoice: Invoice | None

@@ -1,10 +1,10 @@
 """Resolves exceptions, as a person decided. Money is moved in the books only; nothing is ever sent from here."""
 
+from dataclasses import replace
 from enum import StrEnum
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
-from billing.chain.tokens import Token
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
 from billing.db.engine import Database, Session
@@ -19,7 +19,8 @@ from billing.trail.store import Deed, record
 
 
 class Resolution(StrEnum):
-    """`credit`: the tenant may use it, at par. `refund`: it is owed back to the payer. `acknowledge`: seen, nothing booked."""
+    """`credit`: the tenant may use it, at par. `refund`: it is owed back to the payer. `acknowledge`: seen, nothing booked;
+    what lies in suspense stays there, and may be credited or refunded later."""
 
     CREDIT = "credit"
     REFUND = "refund"
@@ -27,9 +28,8 @@ class Resolution(StrEnum):
 
 
 class Resolver:
-    def __init__(self, database: Database, clock: Clock, tokens: list[Token]) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
-        self._tokens = {(token.chain_id, token.address): token for token in tokens}
 
     def resolve(self, exception_id: int, how: Resolution, *, reason: str, actor: str, tenant: str = "") -> str:
         """Close an exception. Returns one line that says what was booked.
@@ -53,7 +53,7 @@ class Resolver:
         now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
         if transfer.state is not ChainState.FINAL:
             raise Conflict("the transfer is not final yet", remedy="wait until its block cannot be taken back")
-        token = self._tokens[(transfer.chain_id, transfer.token)]
+        token = chain.tokens(session)[transfer.chain_id, transfer.token]
         payment = store.find(session, transfer.id, transfer.incarnation)
         assert payment is not None
         store.move(session, payment.id, DispositionEvent.RESOLVE, now, reason)
@@ -72,4 +72,5 @@ class Resolver:
         ledger.post(session, entry)
         grant = credit.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
         credit.set_credit(session, transfer.id, grant, now)
+        store.write(session, replace(payment.allocation, value=value, credited=value), currency.code, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"

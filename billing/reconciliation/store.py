@@ -38,6 +38,16 @@ def find(session: Session, transfer_id: int, incarnation: int) -> Payment | None
     return None if row is None else _payment(row)
 
 
+def standing(session: Session, transfer_id: int) -> list[Payment]:
+    """The payments of a transfer that were not reversed: one, unless its block left the chain and came back unnoticed."""
+    rows = session.exec(
+        select(PaymentRow)
+        .where(PaymentRow.transfer_id == transfer_id, PaymentRow.disposition != Disposition.REVERSED)
+        .order_by(col(PaymentRow.incarnation))
+    )
+    return [_payment(row) for row in rows]
+
+
 def _payment(row: PaymentRow) -> Payment:
     kind = MatchKind(row.kind) if row.kind else MatchKind.DUST
     allocation = Allocation(
@@ -175,11 +185,14 @@ def ask(session: Session, question: Question, now: datetime) -> None:
 
 
 def answer(session: Session, exception_id: int, *, resolution: str, reason: str, actor: str, now: datetime) -> Question:
-    """Close an open exception, and return what was asked. Raises NotFound, or Conflict when somebody was faster."""
+    """Close an open exception, and return what was asked. What was merely acknowledged may still be decided.
+
+    Raises NotFound, or Conflict when somebody was faster.
+    """
     row = session.exec(select(ExceptionRow).where(ExceptionRow.id == exception_id).with_for_update()).first()
     if row is None:
         raise NotFound(f"there is no exception {exception_id}", remedy="see: stablemeter exception list")
-    if row.status != "open":
+    if row.status != "open" and (row.resolution != "acknowledge" or resolution == "acknowledge"):
         raise Conflict(f"exception {exception_id} was resolved by {row.resolved_by} ({row.resolution})")
     row.status, row.resolution, row.reason = "resolved", resolution, reason
     row.resolved_by, row.resolved_at = actor, now
@@ -190,9 +203,8 @@ def answer(session: Session, exception_id: int, *, resolution: str, reason: str,
 
 def close_exceptions(session: Session, transfer_id: int, reason: str, now: datetime) -> None:
     """The transfer that an exception was about is gone."""
-    for row in session.exec(
-        select(ExceptionRow).where(ExceptionRow.transfer_id == transfer_id, ExceptionRow.status == "open")
-    ):
+    undecided = (col(ExceptionRow.status) == "open") | (col(ExceptionRow.resolution) == "acknowledge")
+    for row in session.exec(select(ExceptionRow).where(ExceptionRow.transfer_id == transfer_id, undecided)):
         row.status, row.resolution, row.reason = "resolved", "obsolete", reason
         row.resolved_by, row.resolved_at = "daemon", now
         session.add(row)

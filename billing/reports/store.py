@@ -21,7 +21,8 @@ _RECONCILIATION = """
            p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units, p.rate,
            p.rate_source, coalesce(paid.value, 0) AS paid_value,
            (SELECT string_agg(e.id::text, ' ' ORDER BY e.id) FROM entry e
-             WHERE e.transfer_id = t.id AND e.incarnation = t.incarnation) AS entries
+             WHERE (e.transfer_id = t.id AND e.incarnation = t.incarnation)
+                OR (e.invoice_id = i.id AND e.kind = 'allocation' AND p.disposition = 'matched')) AS entries
       FROM invoice i JOIN tenant n ON n.id = i.tenant_id
       LEFT JOIN payment_address a ON a.invoice_id = i.id
       LEFT JOIN transfer t ON t.to_address = a.address

@@ -1,5 +1,6 @@
 """Rows of tenants, claims and API keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -106,13 +107,15 @@ def labels_of(session: Session, tenant_id: int) -> list[str]:
     return [f"{row.source}:{row.label}" if row.source else row.label for row in rows]
 
 
-def underived_claims(session: Session) -> list[Span]:
-    """The spans of claims that usage does not reflect yet."""
-    return list(session.exec(select(col(ClaimRow.during)).where(col(ClaimRow.derived_at).is_(None))))
+def underived_claims(session: Session) -> list[tuple[int, Span]]:
+    """(claim, span) of the claims that usage does not reflect yet."""
+    rows = session.exec(select(ClaimRow).where(col(ClaimRow.derived_at).is_(None)).order_by(col(ClaimRow.id)))
+    return [(row.id or 0, row.during) for row in rows]
 
 
-def mark_claims_derived(session: Session, now: datetime) -> None:
-    for row in session.exec(select(ClaimRow).where(col(ClaimRow.derived_at).is_(None))):
+def mark_claims_derived(session: Session, claims: Sequence[int], now: datetime) -> None:
+    """Usage reflects these claims, and no others: somebody may have added one meanwhile."""
+    for row in session.exec(select(ClaimRow).where(col(ClaimRow.id).in_(claims))):
         row.derived_at = now
         session.add(row)
 

@@ -76,6 +76,9 @@ class MemoryNode:
             return visible[max(0, len(visible) - 9)]
         return visible[which] if which < len(visible) else None
 
+    def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
+        return [self.block(number) for number in numbers]
+
     def logs(
         self,
         tokens: Sequence[Address],

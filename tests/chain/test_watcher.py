@@ -11,8 +11,9 @@ from sqlalchemy import text
 from billing.chain import store
 from billing.chain.policy import Finality
 from billing.chain.pool import Pool
+from billing.chain.reader import FILTER_MAX
 from billing.chain.tokens import Token
-from billing.chain.watcher import Chain, Watcher
+from billing.chain.watcher import LOGS_AIM, Chain, Watcher
 from billing.core.clock import ManualClock
 from billing.core.errors import Conflict, Unavailable
 from billing.core.onchain import Address
@@ -221,3 +222,41 @@ def test_confirmed_is_a_depth_or_a_tag_and_never_past_the_cursor(
     by: Any, cursor: int, safe: int | None, finalized: int | None, wanted_number: int
 ) -> None:
     assert Finality(by, 5).confirmed_up_to(cursor, safe, finalized) == wanted_number
+
+
+def test_a_range_that_was_refused_is_approached_in_small_steps(database: Database) -> None:
+    """Not refused again and again: a refusal costs a request of the budget."""
+    node = MemoryNode(chain_of(1_500))
+    node.range_max = 50
+    asked: list[int] = []
+    logs = node.logs
+
+    def counted(tokens: Any, **wanted: Any) -> list[dict[str, Any]]:
+        if span := wanted.get("span"):
+            asked.append(span[1] - span[0] + 1)
+        return logs(tokens, **wanted)
+
+    node.logs = counted  # type: ignore[method-assign]
+    assert watcher(database, node).sync().behind == 0
+    refused = sum(length > 50 for length in asked)
+    assert refused <= len(asked) // 10 and max(asked[1:]) <= 52
+
+
+def test_a_busy_chain_is_read_in_shorter_ranges(database: Database) -> None:
+    """Memory stays flat: about LOGS_AIM logs at once, however many there are in a block."""
+    chain = MemoryChain()
+    for _ in range(300):
+        chain.extend(transfers=[(PAYER, PAYER, 1, "")] * 200)
+    node, watched = MemoryNode(chain), Watched()
+    watched.addresses |= {Address(f"0x{n:040x}") for n in range(FILTER_MAX)}  # too many for the node to filter
+    asked: list[int] = []
+    logs = node.logs
+
+    def counted(tokens: Any, **wanted: Any) -> list[dict[str, Any]]:
+        found = logs(tokens, **wanted)
+        asked.append(len(found))
+        return found
+
+    node.logs = counted  # type: ignore[method-assign]
+    assert watcher(database, node, watched=watched).sync().behind == 0
+    assert LOGS_AIM // 2 < max(asked[1:]) <= LOGS_AIM

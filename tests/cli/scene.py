@@ -150,13 +150,14 @@ class Site:
 def edited(content: str, values: Mapping[str, str]) -> str:
     """The settings file of `init` with keys switched on, as a person does it: the mark removed, the value written.
 
-    Keys are `section.key`; the blocks of lists are switched on when one of their keys is.
+    Keys are `section.key`; the first block of a list is switched on when one of its keys is.
     """
-    wanted, section, lines = dict(values), "", []
+    wanted, section, lines, blocks = dict(values), "", [], set[str]()
     for line in content.splitlines():
         if head := re.fullmatch(r"(?:# )?\[+([a-z.]+)\]+", line):
             section = head[1]
-            used = any(key.rpartition(".")[0].startswith(section) for key in values)
+            used = section not in blocks and any(key.rpartition(".")[0].startswith(section) for key in values)
+            blocks.add(section)
             lines.append(line.removeprefix("# ") if used else line)
             continue
         key = re.fullmatch(r"# ([a-z_]+) = .*", line)

@@ -54,6 +54,16 @@ TYPED: list[Typed] = [
     (("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-none"), 1, ("GPU-none", "device list")),
     (("lease", "add", "acme", "--from", "2026-01-01", "--host", "n9"), 1, ("n9", "device list")),
     (("lease", "add", "acme", "--from", "2020-01-01", "--gpu", "GPU-beta", "--gpu", "GPU-none"), 1, ("GPU-none",)),
+    (
+        ("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-beta", "--reference", LONG),
+        2,
+        ("reference", "200"),
+    ),
+    (
+        ("lease", "add", "acme", "--from", "2026-01-01", "--gpu", "GPU-beta", "--reference", "two\nlines"),
+        2,
+        ("reference", "printable"),
+    ),
     (("lease", "end", "contract-9"), 1, ("no lease contract-9", "lease list")),
     (("lease", "end", "contract-1", "--at", "2020-01-01"), 2, ("contract-1 began later",)),
     (("lease", "end", "contract-1", "--at", "now"), 2, ("'now' is not a time",)),
@@ -100,6 +110,7 @@ TYPED: list[Typed] = [
     (("invoice", "void", "INV-000002", "--reason", LONG), 2, ("INV-000002", "200")),
     # chains and money
     (("chain", "sync", "mars"), 1, ("no chain mars is configured", "[[chains]]")),
+    (("chain", "resume", "anvil", "--reason", "r"), 1, ("the chain is not stopped", "chain status")),
     (("chain", "deploy-plan", "mars"), 1, ("no chain mars is configured",)),
     (("chain", "inspect", "0x12"), 2, ("'0x12' is not an address",)),
     (("chain", "inspect", "0x" + "g" * 64), 2, ("is not a 32-byte hash",)),

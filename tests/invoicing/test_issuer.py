@@ -11,14 +11,16 @@ from sqlalchemy import text
 from billing.bootstrap import build
 from billing.core.errors import Conflict, Unavailable
 from billing.core.period import Span, month
+from billing.fleet.gpu import DeviceKey
 from billing.invoicing import document as documents
 from billing.invoicing import store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import InvoiceDocument, Line
 from billing.invoicing.lifecycle import InvoiceStatus
+from billing.ledger import store as ledger
 from billing.metering.store import facts
 from billing.tenants.tenant import Attribution, Tenant
-from tests.factories import at
+from tests.factories import NO_EXCLUSIONS, ScriptedSource, at, collector
 from tests.world import BOOK, PERIOD, World, issued, metered, usd, world
 
 
@@ -31,6 +33,18 @@ def made(database_url: str, tmp_path: Path) -> Iterator[World]:
 def rows(made: World, sql: str) -> list[tuple[Any, ...]]:
     with made.app.database.transaction() as session:
         return [tuple(row) for row in session.execute(text(sql))]
+
+
+def november(made: World, *, hours: int) -> None:
+    """Acme uses its GPU in November too, and November is over."""
+    made.app.leaser.add(
+        "acme", Span(at(24, day=31), at(24 + hours, day=31)), uuids=["GPU-acme"], reference="nov", actor="test"
+    )
+    made.clock.move_to(at(24 * 32, day=31))
+    source = ScriptedSource({DeviceKey("GPU-acme"): [(0, 10**11, "")]}, up=[(0, 10**11)], interval=3600)
+    collecting = collector(made.app.database, made.clock, source, rule=NO_EXCLUSIONS)
+    while collecting.tick(240).windows:
+        pass
 
 
 def test_an_invoice_says_what_was_used_and_where_to_pay(made: World) -> None:
@@ -155,17 +169,7 @@ def test_credit_pays_the_next_invoice_and_a_zero_due_has_no_address(made: World)
     assert first.address is not None
     made.node.transfer(made.usdc, first.address, usd("900.00"))
     made.settle()
-    made.app.leaser.add(
-        "acme", Span(at(24, day=31), at(24 + 50, day=31)), uuids=["GPU-acme"], reference="nov", actor="test"
-    )
-    made.clock.move_to(at(24 * 32, day=31))
-    from billing.fleet.gpu import DeviceKey
-    from tests.factories import NO_EXCLUSIONS, ScriptedSource, collector
-
-    source = ScriptedSource({DeviceKey("GPU-acme"): [(0, 10**11, "")]}, up=[(0, 10**11)], interval=3600)
-    collecting = collector(made.app.database, made.clock, source, rule=NO_EXCLUSIONS)
-    while collecting.tick(240).windows:
-        pass
+    november(made, hours=50)
     (second,) = made.app.issuer.run(month(2026, 11))
     assert (second.total, second.credits, second.amount_due, second.status) == (10_000, 10_000, 0, InvoiceStatus.PAID)
     assert second.address is None and made.balance("tenant_credit") == -60_000
@@ -203,6 +207,39 @@ def test_only_an_open_invoice_without_payments_can_be_voided(made: World) -> Non
     with pytest.raises(Conflict, match="the invoice is paid; that does not allow: void"):
         made.app.issuer.void(invoice.number, reason="x", actor="test")
     assert made.findings() == []
+
+
+def test_a_payment_that_is_booked_while_voiding_stops_the_void(made: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (invoice,) = issued(made, "acme")
+    assert invoice.address is not None
+    made.node.transfer(made.usdc, invoice.address, usd("50.00"))
+    made.node.mine(3)
+    other = build(made.settings, made.clock)
+    other.watchers[31337].sync()
+    looked_up = store.by_number
+
+    def meanwhile(session: Any, number: str) -> Any:
+        found = looked_up(session, number)
+        other.reconciler.tick()
+        return found
+
+    monkeypatch.setattr(store, "by_number", meanwhile)
+    with pytest.raises(Conflict, match="has payments on it"):
+        made.app.issuer.void(invoice.number, reason="x", actor="test")
+    other.close()
+    monkeypatch.undo()
+    assert made.invoice(invoice.number).remaining == 15_000
+    made.settle()
+    assert made.findings() == []
+
+
+def test_a_void_reverses_what_was_booked_at_the_issue_and_nothing_else(made: World) -> None:
+    (invoice,) = issued(made, "acme")
+    assert invoice.address is not None
+    made.node.transfer(made.usdc, invoice.address, usd("50.00"))
+    made.settle()
+    with made.app.database.transaction() as session:
+        assert [entry.kind for entry in ledger.of_invoice(session, invoice.id)] == ["issue"]
 
 
 def test_an_issued_invoice_is_frozen_by_the_database(made: World) -> None:

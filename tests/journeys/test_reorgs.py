@@ -105,6 +105,29 @@ def _return_to(made: World, state: str) -> None:
     made.node.request("anvil_loadState", [state])
 
 
+def test_a_block_that_leaves_and_comes_back_between_two_ticks_is_booked_once(made: World) -> None:
+    """A -> B -> A, and the reconciler never saw B: the first incarnation still stands when the second one is booked."""
+    (invoice,) = issued(made, "acme")
+    assert invoice.address is not None
+    made.follow()
+    fork = made.node.request("evm_snapshot", [])
+    made.node.transfer(made.usdc, invoice.address, usd("200.00"))
+    made.node.mine(2)
+    branch_a = made.node.request("anvil_dumpState", [])
+    made.follow()
+    assert made.invoice(invoice.number).status is InvoiceStatus.PAID
+    made.node.request("evm_revert", [fork])
+    made.node.mine(4)
+    for watcher in made.app.watchers.values():
+        watcher.sync()
+    _return_to(made, branch_a)
+    made.follow()
+    made.settle()
+    assert rows(made, "SELECT incarnation, disposition FROM payment ORDER BY 1") == [(1, "reversed"), (2, "matched")]
+    assert made.balance("deposit:31337:USDC", "31337:USDC") == usd("200.00") and made.balance("tenant_credit") == 0
+    assert made.invoice(invoice.number).status is InvoiceStatus.PAID and made.findings() == []
+
+
 def test_the_order_of_two_payments_does_not_matter_when_the_first_is_dropped(made: World) -> None:
     (invoice,) = issued(made, "acme")
     assert invoice.address is not None

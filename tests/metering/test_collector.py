@@ -84,11 +84,11 @@ def test_late_samples_supersede_rows_and_delete_none(database: Database) -> None
     collecting.tick()
     assert conserved(database, 3)["billed"] < 2.1 * 3600
     source.up = [(0, 10**10)]
-    clock.advance(timedelta(hours=1))
+    clock.advance(timedelta(hours=6))
     collecting.tick()
-    assert usage(database) == [("acme", 0, 4 * 3600, "observed")]
+    assert usage(database) == [("acme", 0, 9 * 3600, "observed")]
     assert rows(database, "SELECT count(*) > 0 FROM usage WHERE superseded_at IS NOT NULL") == [(True,)]
-    assert conserved(database, 4) == {"billed": 4 * 3600}
+    assert conserved(database, 9) == {"billed": 9 * 3600}
 
 
 def test_an_empty_answer_is_a_recorded_gap(database: Database) -> None:

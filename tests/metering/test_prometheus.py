@@ -41,7 +41,7 @@ def openmetrics() -> str:
 
 @pytest.fixture(scope="module")
 def server(scratch: Path) -> Iterator[str]:
-    with prometheus(scratch / "prometheus", openmetrics()) as url:
+    with prometheus(scratch / "metering", openmetrics()) as url:
         yield url
 
 

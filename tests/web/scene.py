@@ -68,6 +68,7 @@ class Scene:
             wallets.accept_chain(session, generation.id, CHAIN, self.clock.now())
             block = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
             if chain.cursor(session, CHAIN) is None:
+                chain.note_tokens(session, self.app.tokens)
                 chain.begin(session, CHAIN, "anvil", block, self.clock.now())
         return self.app.issuer.run(PERIOD, actor="test")
 

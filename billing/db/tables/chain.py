@@ -28,6 +28,19 @@ class ChainStateRow(SQLModel, table=True):
     updated_at: datetime = Field(sa_type=UtcTime)
 
 
+class TokenRow(SQLModel, table=True):
+    """A token that was listened to: kept for ever, so that what it paid can be booked after it was taken off the list."""
+
+    __tablename__: ClassVar[Any] = "token"
+    __table_args__ = (UniqueConstraint("chain_id", "symbol"),)
+
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    address: str = Field(primary_key=True)
+    symbol: str
+    decimals: int
+    currency: str
+
+
 class BlockRow(SQLModel, table=True):
     """A block of our chain that is young enough to be reorganised."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
@@ -11,7 +11,7 @@ from billing.db.columns import SeatColumn, SpanColumn, UtcTime, key, ref
 
 
 class GpuRow(SQLModel, table=True):
-    """A physical GPU. Its slots are `[840 id, 840 (id + 1))`. `source` is its home: the one whose word counts."""
+    """A physical GPU. Its slots are `[840 id, 840 (id + 1))`. `source`, `host` and `instance` are where it was seen last."""
 
     __tablename__: ClassVar[Any] = "gpu"
 
@@ -23,6 +23,23 @@ class GpuRow(SQLModel, table=True):
     source: str = Field(index=True)
     in_service: Span = Field(sa_type=SpanColumn)
     last_seen_at: datetime = Field(sa_type=UtcTime)
+
+
+class PlaceRow(SQLModel, table=True):
+    """A source saw a GPU during a span, on a host, through an exporter. Spans of one GPU and source do not overlap."""
+
+    __tablename__: ClassVar[Any] = "place"
+    __table_args__ = (
+        Index("uq_place_start", "gpu_id", "source", text("lower(during)"), unique=True),
+        Index("ix_place_end", "gpu_id", text("upper(during)")),
+    )
+
+    id: int | None = key()
+    gpu_id: int = ref("gpu.id")
+    source: str
+    host: str
+    instance: str
+    during: Span = Field(sa_type=SpanColumn)
 
 
 class DeviceRow(SQLModel, table=True):

@@ -1,6 +1,5 @@
 """Rows of invoices, lines, credit notes and number series; `credit` keeps the tenants' credit."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -41,6 +40,17 @@ def next_counter(session: Session, series: str) -> int:
     return counter
 
 
+def hold_series(session: Session) -> None:
+    """Nobody else issues anything until this transaction ends."""
+    session.exec(select(NumberSeriesRow).with_for_update()).all()
+
+
+def coming_counter(session: Session, series: str) -> int:
+    """The number that the series would give out next."""
+    row = session.get(NumberSeriesRow, series)
+    return 1 if row is None else row.next
+
+
 def raise_counter(session: Session, series: str, above: int) -> None:
     """No number up to and including `above` is given out again."""
     session.execute(insert(NumberSeriesRow).values(name=series, next=1).on_conflict_do_nothing())
@@ -53,7 +63,8 @@ def raise_counter(session: Session, series: str, above: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An invoice about to be stored: its draft, its document, the document's exact bytes and their digest."""
+    """An invoice about to be stored: its draft, its document, the document's exact bytes and their digest. `pay_token`
+    opens its pay page."""
 
     draft: Draft
     document: InvoiceDocument
@@ -61,6 +72,7 @@ class Issued:
     digest: Hash32
     series: str
     replaces_id: int | None
+    pay_token: str
 
 
 def add(session: Session, one: Issued) -> int:
@@ -84,7 +96,7 @@ def add(session: Session, one: Issued) -> int:
         due_at=parse_time(one.document.due_at),
         document=one.content,
         digest=one.digest,
-        pay_token=secrets.token_urlsafe(32),
+        pay_token=one.pay_token,
         replaces_id=one.replaces_id,
         status_at=issued_at,
     )
@@ -230,7 +242,7 @@ def document(session: Session, invoice_id: int) -> bytes:
 
 def move(session: Session, invoice_id: int, event: InvoiceEvent, now: datetime) -> InvoiceStatus:
     """Let something happen to an invoice. Raises Conflict when its lifecycle does not allow it. Locks the row."""
-    row = session.exec(select(InvoiceRow).where(InvoiceRow.id == invoice_id).with_for_update()).one()
+    row = _locked(session, invoice_id)
     row.status = INVOICE.next(InvoiceStatus(row.status), event)
     row.status_at = now
     session.add(row)
@@ -240,8 +252,13 @@ def move(session: Session, invoice_id: int, event: InvoiceEvent, now: datetime) 
 
 def lock(session: Session, invoice_id: int) -> InvoiceStatus:
     """Hold an invoice for this transaction; whoever else settles or voids it waits."""
-    row = session.exec(select(InvoiceRow).where(InvoiceRow.id == invoice_id).with_for_update()).one()
-    return InvoiceStatus(row.status)
+    return InvoiceStatus(_locked(session, invoice_id).status)
+
+
+def _locked(session: Session, invoice_id: int) -> InvoiceRow:
+    """The row as it is once nobody else holds it, whatever this session read before."""
+    query = select(InvoiceRow).where(InvoiceRow.id == invoice_id).with_for_update()
+    return session.exec(query.execution_options(populate_existing=True)).one()
 
 
 def payers_with_invoice(session: Session, period: Span) -> dict[int, bool]:
@@ -295,6 +312,18 @@ def digests(session: Session) -> set[Hash32]:
     """The digests of all documents in the database."""
     notes = session.exec(select(CreditNoteRow.digest)).all()
     return {Hash32(digest) for digest in (*session.exec(select(InvoiceRow.digest)).all(), *notes)}
+
+
+def known(session: Session, digests: Sequence[Hash32]) -> set[Hash32]:
+    """Those of the digests whose documents are in the database."""
+    rows = session.execute(
+        text(
+            "SELECT digest FROM invoice WHERE digest = ANY(:digests)"
+            " UNION ALL SELECT digest FROM credit_note WHERE digest = ANY(:digests)"
+        ),
+        {"digests": list(digests)},
+    )
+    return {Hash32(row.digest) for row in rows}
 
 
 def add_credit_note(

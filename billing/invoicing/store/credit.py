@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from billing.db.tables.invoicing import CreditUseRow, TenantCreditRow
@@ -74,6 +74,18 @@ class Grant:
     final: bool
 
 
+def lock(session: Session, invoice_id: int) -> None:
+    """Hold the credit that came out of an invoice's payments: what was used of it must not change while the payments are
+    allocated anew."""
+    session.execute(
+        text(
+            "SELECT c.id FROM tenant_credit c JOIN payment p ON p.transfer_id = c.transfer_id"
+            " WHERE p.invoice_id = :invoice ORDER BY c.id FOR UPDATE OF c"
+        ),
+        {"invoice": invoice_id},
+    )
+
+
 def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: datetime) -> None:
     """Make a transfer's credit what it should be now. What was used of it stays used, whatever becomes of the rest."""
     rows = session.exec(
@@ -90,32 +102,83 @@ def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: dat
         session.add(row)
     rest = wanted - sum(used.values())
     if grant is not None and rest > 0:
-        session.add(
-            TenantCreditRow(
-                tenant_id=grant.tenant_id,
-                kind=grant.kind,
-                currency=grant.currency,
-                units=rest,
-                reference=grant.reference,
-                transfer_id=transfer_id,
-                created_at=now,
-                final_at=now if grant.final else None,
-            )
-        )
+        row = _row(grant, rest, now)
+        row.transfer_id, row.final_at = transfer_id, now if grant.final else None
+        session.add(row)
+        session.flush()
+        if grant.final:
+            _cover(session, row, now)
     session.flush()
+
+
+def lack(session: Session, grant: Grant, now: datetime) -> Credit:
+    """Credit that a restored invoice used and that the database does not know, or not all of it.
+
+    It can never be used again, and in the books it is missing: the tenant used more than it holds. Once the transfer
+    behind it was read again and is final, `_cover` makes this use one of the transfer's own credit.
+    """
+    row = _row(grant, grant.units, now)
+    row.reversed_at = now
+    session.add(row)
+    session.flush()
+    return Credit(row.id or 0, row.kind, row.reference, row.units)
+
+
+def _cover(session: Session, credit: TenantCreditRow, now: datetime) -> None:
+    """What restored invoices used of a transaction's credit before it was known, they used of this credit."""
+    assert credit.id is not None
+    lacking = session.exec(
+        select(TenantCreditRow.id)
+        .where(
+            TenantCreditRow.tenant_id == credit.tenant_id,
+            TenantCreditRow.kind == credit.kind,
+            TenantCreditRow.currency == credit.currency,
+            TenantCreditRow.reference == credit.reference,
+            col(TenantCreditRow.transfer_id).is_(None),
+            col(TenantCreditRow.reversed_at).is_not(None),
+        )
+        .with_for_update()
+    ).all()
+    uses = session.exec(
+        select(CreditUseRow.credit_id, CreditUseRow.invoice_id, func.sum(CreditUseRow.units))
+        .where(col(CreditUseRow.credit_id).in_(lacking))
+        .group_by(col(CreditUseRow.credit_id), col(CreditUseRow.invoice_id))
+        .order_by(col(CreditUseRow.credit_id), col(CreditUseRow.invoice_id))
+    ).all()
+    left = credit.units - _used(session, [credit.id]).get(credit.id, 0)
+    for credit_id, invoice_id, units in uses:
+        moved = min(int(units), left)
+        if moved > 0:
+            left -= moved
+            use(session, [Credit(credit_id, credit.kind, credit.reference, -moved)], invoice_id, now)
+            use(session, [Credit(credit.id, credit.kind, credit.reference, moved)], invoice_id, now)
+    session.flush()
+
+
+def _row(grant: Grant, units: int, now: datetime) -> TenantCreditRow:
+    return TenantCreditRow(
+        tenant_id=grant.tenant_id,
+        kind=grant.kind,
+        currency=grant.currency,
+        units=units,
+        reference=grant.reference,
+        created_at=now,
+    )
 
 
 def finalise_credit(session: Session, transfer_id: int, now: datetime) -> None:
     """The transfer behind some credit became final: the credit may be used."""
-    for row in session.exec(
+    rows = session.exec(
         select(TenantCreditRow).where(
             TenantCreditRow.transfer_id == transfer_id,
             col(TenantCreditRow.final_at).is_(None),
             col(TenantCreditRow.reversed_at).is_(None),
         )
-    ):
+    ).all()
+    for row in rows:
         row.final_at = now
         session.add(row)
+        _cover(session, row, now)
 
 
 def reverse_credit(session: Session, transfer_id: int, now: datetime) -> None:
@@ -137,8 +200,23 @@ def use(session: Session, used: Iterable[Credit], invoice_id: int, now: datetime
 
 
 def give_back(session: Session, invoice_id: int, now: datetime) -> None:
-    """Credit that a void invoice had used is held again."""
-    rows = session.exec(select(CreditUseRow).where(CreditUseRow.invoice_id == invoice_id)).all()
-    session.add_all(
-        CreditUseRow(credit_id=row.credit_id, invoice_id=invoice_id, units=-row.units, created_at=now) for row in rows
-    )
+    """Credit that a void invoice had used is held again. Of a row that was replaced meanwhile, by granting it anew; what
+    was lacking is simply not lacking any more."""
+    rows = session.exec(
+        select(TenantCreditRow)
+        .where(col(TenantCreditRow.id).in_(select(CreditUseRow.credit_id).where(CreditUseRow.invoice_id == invoice_id)))
+        .order_by(col(TenantCreditRow.id))
+        .with_for_update()
+    ).all()
+    for held, units in ((row, used) for row in rows if (used := _used_by(session, row, invoice_id)) > 0):
+        use(session, [Credit(held.id or 0, held.kind, held.reference, -units)], invoice_id, now)
+        if held.reversed_at is not None and held.transfer_id is not None:
+            anew = held.model_dump(exclude={"id", "reversed_at"})
+            session.add(TenantCreditRow(**{**anew, "units": units, "created_at": now}))
+    session.flush()
+
+
+def _used_by(session: Session, credit: TenantCreditRow, invoice_id: int) -> int:
+    """What an invoice uses of a credit."""
+    of_both = (CreditUseRow.credit_id == credit.id, CreditUseRow.invoice_id == invoice_id)
+    return int(session.exec(select(func.coalesce(func.sum(CreditUseRow.units), 0)).where(*of_both)).one())

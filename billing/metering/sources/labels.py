@@ -14,7 +14,8 @@ MODEL: Final = ("modelName", "model_name", "model", "name")
 HOST: Final = ("Hostname", "hostname", "node", "kubernetes_node")
 NAMESPACE: Final = ("exported_namespace", "pod_namespace", "namespace")
 
-_EXPORTER: Final = re.compile(r"(.*[-_/])?(dcgm|nvidia|gpu)[-_](dcgm[-_])?exporter([-_].*)?")
+_EXPORTER_POD: Final = re.compile(r"(nvidia-)?dcgm-exporter-[a-z0-9-]+")
+_EXPORTER: Final = ("nvidia-dcgm-exporter", "dcgm-exporter", "exporter")
 _TEXT: Final = re.compile(r"[\x21-\x7e][\x20-\x7e]{0,252}")
 
 
@@ -52,14 +53,17 @@ class LabelRules:
         return Sample(key, first(labels, MODEL) or "unknown", host, holder)
 
     def _holder_of(self, labels: Mapping[str, str]) -> str:
-        """With honor_labels the target's own labels fill the gaps, so an idle GPU seems to be held by the exporter."""
+        """With honor_labels the target's own labels fill the gaps, so an idle GPU seems to be held by the exporter.
+
+        Only then: an `exported_` label is always the exporter's word about a workload. Pod and container must both be the
+        exporter's, for a tenant may call its container what it likes.
+        """
         for name in self._holder:
             value = labels.get(name, "")
             if not value:
                 continue
-            scope = name.startswith("exported_")
-            pod = labels.get("exported_pod" if scope else "pod", labels.get("pod_name", ""))
-            container = labels.get("exported_container" if scope else "container", labels.get("container_name", ""))
-            own = _EXPORTER.fullmatch(container) or (not container and _EXPORTER.fullmatch(pod))
-            return "" if own else value
+            pod = labels.get("pod", labels.get("pod_name", ""))
+            container = labels.get("container", labels.get("container_name", ""))
+            own = _EXPORTER_POD.fullmatch(pod) and container in ("", *_EXPORTER)
+            return "" if own and not name.startswith("exported_") else value
         return ""

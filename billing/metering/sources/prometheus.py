@@ -4,6 +4,7 @@
 """
 
 import gc
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,13 @@ class Series(NamedTuple):
     times: list[int]
 
 
+class Sampled(NamedTuple):
+    """One series with values: its labels, and (ms, value as it was written) in order."""
+
+    labels: dict[str, str]
+    samples: list[tuple[int, str]]
+
+
 class PrometheusSource:
     def __init__(self, settings: PrometheusSettings) -> None:
         self._settings = settings
@@ -79,15 +87,35 @@ class PrometheusSource:
         reading = Reading(window)
         selector = f"{self._settings.metric}{{{self._settings.matchers}}}"
         self._add_devices(reading, self._series(selector, reach))
-        if self._jobs:
-            jobs = "|".join(sorted(self._jobs))
-            self._add_answering(reading, self._series(f"up{{job=~{orjson.dumps(jobs).decode()}}}", reach, "1"))
+        jobs = "|".join(re.escape(job) for job in sorted(self._jobs))
+        up = (
+            f"up{{job=~{orjson.dumps(jobs).decode()}}}" if jobs else "up"
+        )  # before any device was seen, every job may be theirs
+        self._add_answering(reading, self._series(up, reach, "1"))
         return reading
 
     def ping(self) -> str:
         """The server's version, for `doctor`."""
         answer = self._json(self._send("GET", "/api/v1/status/buildinfo", {}))
         return str(answer.get("data", {}).get("version", "unknown version"))
+
+    def samples(self, selector: str, reach: tuple[int, int]) -> list[Sampled]:
+        """Every series with its samples in `(reach[0], reach[1]]`, for sources that need values. Times are ms."""
+        seconds = -(-(reach[1] - reach[0]) // 1000)
+        query = {"query": f"{selector}[{seconds}s]", "time": f"{reach[1] // 1000}.{reach[1] % 1000:03d}"}
+        response = self._send("POST", "/api/v1/query", query)
+        if response.status_code in (400, 413, 422, 503) and seconds > 60 and _says_too_much(response):
+            middle = (reach[0] + reach[1]) // 2
+            return self.samples(selector, (reach[0], middle)) + self.samples(selector, (middle, reach[1]))
+        answer = self._json(response)
+        if answer.get("warnings"):
+            raise Untrusted(f"{self.name} answered with a warning: {str(answer['warnings'])[:200]}")
+        try:
+            if answer["data"]["resultType"] != "matrix":
+                raise Untrusted(f"{self.name} answered with a {answer['data']['resultType']} instead of a matrix")
+            return [_sampled(one, reach) for one in answer["data"]["result"]]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise Untrusted(f"{self.name} answered with something that is no result") from error
 
     def _add_devices(self, reading: Reading, series: list[Series]) -> None:
         times: dict[DeviceKey, dict[str, list[int]]] = {}
@@ -214,3 +242,9 @@ def _rejoined(parts: list[Series]) -> list[Series]:
     for labels, times in parts:
         joined.setdefault(tuple(sorted(labels.items())), Series(labels, [])).times.extend(times)
     return list(joined.values())
+
+
+def _sampled(one: dict[str, Any], reach: tuple[int, int]) -> Sampled:
+    labels = {str(name): str(value) for name, value in one["metric"].items()}
+    times = ((round(at * 1000), str(value)) for at, value in one["values"])
+    return Sampled(labels, [(at, value) for at, value in times if reach[0] < at <= reach[1]])

@@ -39,6 +39,12 @@ def source(session: Session, name: str, kind: str, since: datetime) -> SourceRow
     return row
 
 
+def lock(session: Session) -> None:
+    """One writer of observations and usage at a time, until the transaction ends: the daemon, or a person who reads a window
+    by hand beside it. Each changes runs that it has loaded."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('stablemeter:metering', 0))"))
+
+
 def note_failure(session: Session, source_id: int, failure: str, now: datetime) -> None:
     """Remember since when and why a source cannot be read; an empty `failure` says that it can."""
     row = session.get_one(SourceRow, source_id)
@@ -68,7 +74,7 @@ def digests(session: Session, source_id: int, windows: Iterable[Seconds]) -> dic
 
 
 def save(session: Session, source_id: int, reads: Sequence[Read], now: datetime) -> None:
-    """Store readings. An unchanged digest only counts the re-read; another one supersedes the reading before."""
+    """Store readings. One that says the same only counts the re-read; another one supersedes the reading before."""
     if not reads:
         return
     known = read_windows(session, source_id, _reach(read.window for read in reads))
@@ -78,7 +84,7 @@ def save(session: Session, source_id: int, reads: Sequence[Read], now: datetime)
         rereads = 0
         if row is not None:
             rereads = row.rereads + 1
-            if row.digest == read.digest:
+            if (row.digest, row.reason) == (read.digest, read.reason):
                 row.rereads, row.read_at = rereads, now
                 continue
             row.superseded_at = now
@@ -136,17 +142,47 @@ def unread(session: Session, source_id: int, span: Seconds) -> list[Seconds]:
 
 
 def due_rereads(session: Session, source_id: int, now: datetime, offsets: Iterable[int], limit: int) -> list[Seconds]:
-    """Windows whose next re-read is due: the n-th one `offsets[n]` seconds after the window's end."""
+    """Windows whose re-read is due: some `offsets` seconds after the window's end have passed, and it was last read before
+    that. What was read late enough, as in a backfill, is not read again."""
     rows = session.execute(
         text(
             "SELECT extract(epoch FROM lower(during))::bigint, extract(epoch FROM upper(during))::bigint FROM reading"
-            " WHERE source_id = :source AND superseded_at IS NULL AND rereads < cardinality(CAST(:offsets AS bigint[]))"
-            " AND upper(during) + make_interval(secs => (CAST(:offsets AS bigint[]))[rereads + 1]) <= :now"
-            " AND upper(during) > :now - interval '8 days' ORDER BY during LIMIT :limit"
+            " WHERE source_id = :source AND superseded_at IS NULL AND upper(during) > :now - interval '100 days'"
+            " AND EXISTS (SELECT 1 FROM unnest(CAST(:offsets AS bigint[])) AS after"
+            "  WHERE upper(during) + make_interval(secs => after) <= :now"
+            "  AND read_at < upper(during) + make_interval(secs => after)) ORDER BY during LIMIT :limit"
         ),
         {"source": source_id, "offsets": list(offsets), "now": now, "limit": limit},
     )
     return [(start, end) for start, end in rows]
+
+
+def unripe(session: Session, source_id: int, period: Span, now: datetime, after: int) -> Seconds | None:
+    """The first window of a period that was not read again `after` seconds past its end, though that time has come."""
+    found = session.execute(
+        text(
+            "SELECT extract(epoch FROM lower(during))::bigint, extract(epoch FROM upper(during))::bigint FROM reading"
+            " WHERE source_id = :source AND superseded_at IS NULL AND during && tstzrange(:start, :end)"
+            " AND read_at < upper(during) + make_interval(secs => :after)"
+            " AND :now >= upper(during) + make_interval(secs => :after) ORDER BY during LIMIT 1"
+        ),
+        {"source": source_id, "start": period.start, "end": period.end, "after": after, "now": now},
+    ).one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
+def leased_before(session: Session, period: Span) -> tuple[str, str, datetime] | None:
+    """(GPU, source, time) of leased time in a period that lies before the first window of the GPU's source."""
+    found = session.execute(
+        text(
+            "SELECT g.uuid, s.name, lower(l.during * g.in_service * tstzrange(:start, :end)) AS at"
+            " FROM lease l JOIN gpu g ON g.id = l.gpu_id JOIN source s ON s.name = g.source"
+            " WHERE l.cancelled_at IS NULL AND l.during && tstzrange(:start, :end)"
+            " AND lower(l.during * g.in_service * tstzrange(:start, :end)) < s.since ORDER BY at, g.uuid LIMIT 1"
+        ),
+        {"start": period.start, "end": period.end},
+    ).one_or_none()
+    return None if found is None else (found.uuid, found.name, found.at)
 
 
 def status(session: Session, now: datetime) -> list[dict[str, Any]]:
@@ -168,13 +204,13 @@ def status(session: Session, now: datetime) -> list[dict[str, Any]]:
 
 
 def gaps(session: Session, since: datetime, limit: int) -> list[dict[str, Any]]:
-    """The windows that were not seen completely, newest first, with the reason."""
+    """The windows that were not seen completely or hold something that was not understood, newest first, with the reason."""
     rows = session.execute(
         text(
             "SELECT s.name AS source, lower(r.during) AS start, upper(r.during) AS end, r.status, r.reason,"
             " r.missing_seconds, r.blind_seconds FROM reading r JOIN source s ON s.id = r.source_id"
-            " WHERE r.superseded_at IS NULL AND r.status <> 'complete' AND upper(r.during) > :since"
-            " ORDER BY r.during DESC LIMIT :limit"
+            " WHERE r.superseded_at IS NULL AND (r.status <> 'complete' OR r.reason <> '')"
+            " AND upper(r.during) > :since ORDER BY r.during DESC LIMIT :limit"
         ),
         {"since": since, "limit": limit},
     )

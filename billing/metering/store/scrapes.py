@@ -27,13 +27,15 @@ class ScrapeLog:
     def save(self, source: str, runs: Sequence[ScrapeRun]) -> None:
         if not runs:
             return
+        ids: list[tuple[int]] = []
         new, known = [run for run in runs if run.id is None], [run for run in runs if run.id is not None]
         with self._database.transaction() as session:
             source_id = _source_id(session, source, min(run.first_ms for run in runs))
             cursor = raw_cursor(session)
             if known:
                 cursor.execute(
-                    "UPDATE scrape_run SET last_ms = longer.last_ms, samples = longer.samples"
+                    "UPDATE scrape_run SET last_ms = greatest(scrape_run.last_ms, longer.last_ms),"
+                    " samples = greatest(scrape_run.samples, longer.samples)"
                     " FROM (SELECT unnest(%s::bigint[]) AS id, unnest(%s::bigint[]) AS last_ms,"
                     " unnest(%s::bigint[]) AS samples) AS longer WHERE scrape_run.id = longer.id",
                     ([r.id for r in known], [r.last_ms for r in known], [r.samples for r in known]),
@@ -46,8 +48,8 @@ class ScrapeLog:
                     " RETURNING id",
                     (source_id, *(list(column) for column in columns)),
                 ).fetchall()
-                for run, (row_id,) in zip(new, ids, strict=True):
-                    run.id = row_id
+        for run, (row_id,) in zip(new, ids, strict=True):  # only now: a failed commit leaves them to be inserted again
+            run.id = row_id
 
     def _select(self, source: str, after_ms: int, until_ms: int) -> list[ScrapeRun]:
         with self._database.transaction() as session:

@@ -108,6 +108,16 @@ CREATE TABLE tenant (
   CONSTRAINT fk_tenant_reseller_id FOREIGN KEY(reseller_id) REFERENCES tenant (id)
 );
 
+CREATE TABLE token (
+  chain_id BIGINT NOT NULL,
+  address VARCHAR NOT NULL,
+  symbol VARCHAR NOT NULL,
+  decimals INTEGER NOT NULL,
+  currency VARCHAR NOT NULL,
+  CONSTRAINT pk_token PRIMARY KEY (chain_id, address),
+  CONSTRAINT uq_token_chain_id_symbol UNIQUE (chain_id, symbol)
+);
+
 CREATE TABLE trail (
   id BIGSERIAL NOT NULL,
   at TIMESTAMP WITH TIME ZONE NOT NULL,

@@ -1,7 +1,7 @@
 """Rows of the inventory."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,8 @@ from sqlmodel import Session, col, select
 from billing.core.errors import Invalid, NotFound
 from billing.core.period import FOREVER, Seconds, Span, at_second, epoch_seconds
 from billing.db.tables.fleet import DeviceRow, GpuRow
-from billing.fleet.gpu import Device, DeviceKey, Sighting, gpu_seat, seat_instances
+from billing.fleet.gpu import Device, DeviceKey, Sighting, gpu_seat, overlaps, seat_instances
+from billing.fleet.store import places
 
 _DEVICES = """
     SELECT d.id, g.uuid, d.gpu_i_id, d.profile, g.id AS gpu_id, lower(d.seat) AS lo, upper(d.seat) AS hi,
@@ -22,10 +23,10 @@ _DEVICES = """
 
 
 def devices(session: Session, *, source: str | None = None, gpu_ids: Iterable[int] | None = None) -> list[Device]:
-    """The inventory, oldest device of a GPU first; all of it, or a source's, or some GPUs'."""
+    """The inventory, oldest device of a GPU first; all of it, or what a source ever saw, or some GPUs'."""
     where, values = [], {}
     if source is not None:
-        where.append("g.source = :source")
+        where.append("g.id IN (SELECT gpu_id FROM place WHERE source = :source)")
         values["source"] = source
     if gpu_ids is not None:
         where.append("g.id = ANY(:gpus)")
@@ -48,21 +49,20 @@ def devices(session: Session, *, source: str | None = None, gpu_ids: Iterable[in
 
 
 def register(session: Session, source: str, sightings: Sequence[Sighting]) -> tuple[list[str], list[Seconds]]:
-    """Note what a source saw: new GPUs and devices, where they are now, since when they are in service.
+    """Note what a source saw: new GPUs and devices, where they were when, since when they are in service.
 
-    A GPU whose home is another source is left alone while that source still sees it (it may be asked twice), and moves
-    home when it does not. Returns what could not be registered, one line each, and the spans by which in-service time
-    grew backwards: they must be read again.
+    Returns what could not be registered or is doubtful, one line each, and the spans about which the source now has more to
+    say than when it was read: in-service time grew backwards, or a GPU was found in a place of which nothing was known.
     """
     problems: list[str] = []
-    grown: list[Seconds] = []
+    stale: list[Seconds] = []
     uuids = [sighting.uuid for sighting in sightings]
     rows = {r.uuid: r for r in session.exec(select(GpuRow).where(col(GpuRow.uuid).in_(uuids)))}
     for sighting in sightings:
         first, last = min(s for s, _ in sighting.spans), max(e for _, e in sighting.spans)
         row = rows.get(sighting.uuid)
         if row is None:
-            row = GpuRow(
+            rows[sighting.uuid] = row = GpuRow(
                 uuid=sighting.uuid,
                 model=sighting.model,
                 host=sighting.host,
@@ -71,27 +71,41 @@ def register(session: Session, source: str, sightings: Sequence[Sighting]) -> tu
                 in_service=Span(at_second(first), FOREVER),
                 last_seen_at=at_second(last),
             )
-            rows[sighting.uuid] = row
-            session.add(row)
-            continue
-        since = epoch_seconds(row.last_seen_at)
-        if row.source != source and since >= first:
-            problems.append(f"{sighting.uuid} is also seen by {row.source}, whose word counts")
-            continue
-        if last > since:
+        elif last > epoch_seconds(row.in_service.end):
+            problems.append(f"{sighting.uuid} was retired at {row.in_service.end.isoformat()} and is seen again")
+        if last > epoch_seconds(row.last_seen_at):
             row.last_seen_at, row.source = at_second(last), source
-            row.host, row.instance, row.model = sighting.host, sighting.instance, sighting.model
+            row.host, row.instance = sighting.host, sighting.instance
+            row.model = sighting.model if sighting.model != "unknown" else row.model
         if at_second(first) < row.in_service.start:
-            grown.append((first, epoch_seconds(row.in_service.start)))
+            stale.append((first, epoch_seconds(row.in_service.start)))
             row.in_service = Span(at_second(first), row.in_service.end)
         session.add(row)
     session.flush()
-    return problems + _register_devices(session, source, sightings, rows), grown
+    stale += _place(session, source, sightings, rows, problems)
+    return problems + _register_devices(session, sightings, rows), stale
 
 
-def _register_devices(
-    session: Session, source: str, sightings: Sequence[Sighting], gpus: dict[str, GpuRow]
-) -> list[str]:
+def _place(
+    session: Session, source: str, sightings: Sequence[Sighting], gpus: Mapping[str, GpuRow], problems: list[str]
+) -> list[Seconds]:
+    """Where GPUs were. Two sources may see one GPU at a time: what they say is told apart when usage is derived."""
+    seen = {gpu_id: one.places_of(source) for one in sightings if (gpu_id := gpus[one.uuid].id) is not None}
+    if not seen:
+        return []
+    reach = (
+        min(p.start for found in seen.values() for p in found),
+        max(p.end for found in seen.values() for p in found),
+    )
+    others = places.seen_by_others(session, source, list(seen), reach)
+    names = {row.id: uuid for uuid, row in gpus.items()}
+    for gpu_id, elsewhere in others.items():
+        both = {one.source for one in elsewhere if any(overlaps(one.span, mine.span) for mine in seen[gpu_id])}
+        problems += [f"{names[gpu_id]} is also seen by {other}" for other in sorted(both)]
+    return places.note(session, source, seen)
+
+
+def _register_devices(session: Session, sightings: Sequence[Sighting], gpus: Mapping[str, GpuRow]) -> list[str]:
     problems: list[str] = []
     ids = [row.id for row in gpus.values() if row.id is not None]
     known: dict[int, list[Device]] = defaultdict(list)
@@ -100,8 +114,6 @@ def _register_devices(
     for sighting in sightings:
         gpu = gpus[sighting.uuid]
         assert gpu.id is not None
-        if gpu.source != source:
-            continue
         if not known[gpu.id]:  # every GPU has its whole device: time that nobody saw is recorded on it
             session.add(_row(gpu.id, DeviceKey(gpu.uuid), gpu_seat(gpu.id), sighting.spans))
         if any(not key.is_whole for key in sighting.devices):

@@ -6,7 +6,7 @@ from alembic import op
 
 from billing.db.engine import run_script
 
-revision = "events"
+revision = "0003"
 down_revision = "0001"
 
 

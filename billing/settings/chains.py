@@ -1,0 +1,101 @@
+"""Settings of payment: the wallet that addresses come from, and the chains that are followed."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from billing.core.onchain import ZERO_ADDRESS, parse_address
+from billing.settings.section import Section, as_value_error, web
+
+
+class WalletSettings(Section):
+    """Where invoices are paid to. There is never a private key here."""
+
+    mode: Literal["forwarder", "xpub"] = Field(
+        default="forwarder", description="forwarder (address commits to the invoice) or xpub"
+    )
+    treasury: str = Field(default="", description="forwarder: address that all money goes to, such as a Safe")
+    treasury_kind: Literal["contract", "eoa"] = Field(
+        default="contract", description="forwarder: contract (a Safe) or eoa (declared to be a plain account)"
+    )
+    flusher: str = Field(default=ZERO_ADDRESS, description="forwarder: only this address may flush; zero means anyone")
+    xpub: str = Field(default="", description="xpub: account-level extended public key, m/44'/60'/0'")
+    archive: list[Path] = Field(
+        default_factory=list, description="Directories for the documents; default data_dir/archive"
+    )
+
+    @field_validator("treasury", "flusher")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return as_value_error(lambda: parse_address(value)) if value else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.mode == "xpub" and not self.xpub:
+            raise ValueError("mode xpub needs wallet.xpub")
+        if self.mode == "forwarder" and self.xpub:
+            raise ValueError("wallet.xpub is set, but mode is forwarder")
+        if self.mode == "xpub":
+            from billing.wallets.hd import AccountKey  # loads elliptic curves, which nobody else needs
+
+            as_value_error(lambda: AccountKey(self.xpub).fingerprint)
+        return self
+
+
+class TokenSettings(Section):
+    symbol: str = Field(pattern=r"^[A-Za-z0-9.]{1,12}$", description="Symbol, checked against the contract")
+    address: str = Field(description="Address of the token contract")
+    decimals: int = Field(ge=0, le=36, description="Decimals, checked against the contract")
+    listing: Literal["accept", "watch"] = Field(
+        default="accept", description="accept, or watch (noticed, but pays nothing)"
+    )
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="Currency that one token is worth")
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return as_value_error(lambda: parse_address(value))
+
+
+class ChainSettings(Section):
+    """One EVM chain."""
+
+    chain_id: int = Field(ge=1, lt=2**53, description="Chain id, checked at start")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique name")
+    rpc_urls: list[str] = Field(min_length=1, description="RPC endpoints, the preferred one first")
+    confirmations: int | None = Field(
+        default=None, ge=1, le=100_000, description="Blocks until a payment counts (1: its own)"
+    )
+    finality: Literal["safe", "finalized"] | None = Field(
+        default=None, description="Instead of confirmations: the chain's own tag"
+    )
+    final_confirmations: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Blocks until nothing can take a payment back; default: the finalized tag",
+    )
+    start_block: int | None = Field(
+        default=None, ge=0, description="First block to read; default: the newest at first start"
+    )
+    block_seconds: int = Field(default=2, ge=1, le=600, description="Time between blocks, about")
+    poll_seconds: int = Field(default=4, ge=1, le=600, description="How often to ask for new blocks")
+    timeout_seconds: int = Field(default=20, ge=1, le=300, description="How long an RPC answer may take")
+    reorg_blocks_max: int = Field(default=512, ge=16, le=100_000, description="Deeper reorganisations stop the chain")
+    tokens: list[TokenSettings] = Field(min_length=1, description="Tokens to listen to")
+
+    @field_validator("rpc_urls")
+    @classmethod
+    def _reachable(cls, value: list[str]) -> str | list[str]:
+        return web(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.confirmations is None) == (self.finality is None):
+            raise ValueError("give either confirmations or finality")
+        symbols = [token.symbol for token in self.tokens]
+        addresses = [token.address for token in self.tokens]
+        if len(set(symbols)) != len(symbols) or len(set(addresses)) != len(addresses):
+            raise ValueError("a token is listed twice")
+        return self

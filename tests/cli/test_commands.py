@@ -1,0 +1,259 @@
+"""Every command does what it says: those that change something, on a copy; every listing as JSON; nothing is untested."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from billing.cli.app import app
+from billing.cli.reference import walk
+from billing.core.period import rfc3339
+from tests.cli.command import stablemeter
+from tests.cli.scene import BOOK, Site
+from tests.daemon.process import COMMAND, environment
+from tests.parts import wait_for
+
+COMMANDS: dict[tuple[str, ...], Any] = dict(walk(typer.main.get_command(app), ()))
+LISTINGS = sorted(path for path, command in COMMANDS.items() if any("--json" in p.opts for p in command.params))
+
+
+def sources() -> Iterator[str]:
+    for folder in ("cli", "demo", "daemon", "metering"):
+        for path in (Path(__file__).parents[1] / folder).glob("*.py"):
+            yield path.read_text()
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
+def test_every_command_is_tried_by_some_test(path: tuple[str, ...]) -> None:
+    written = ", ".join(f'"{word}"' for word in path)
+    assert any(written in source for source in sources()), f"no test types {written}"
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS), ids=" ".join)
+def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
+    done = stablemeter(*path, "--help").ok()
+    assert done.err == "" and str(COMMANDS[path].help).split("\n", maxsplit=1)[0][:40] in done.out
+
+
+def test_help_and_version_load_nothing_heavy() -> None:
+    code = "import sys, billing.cli.app; print(*sorted({'sqlalchemy', 'web3', 'fastapi', 'pydantic', 'httpx'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+    assert stablemeter("--version").ok().out.startswith("stablemeter ")
+
+
+KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
+    ("apikey", "list"): ((), {"prefix", "name", "role", "tenant", "created_at", "last_used_at", "revoked_at"}),
+    ("audit",): ((), {"checked", "skipped", "findings"}),
+    ("chain", "deploy-plan"): (("anvil",), {"chain", "chain_id", "to", "value", "data", "factory", "implementation", "treasury", "treasury_kind", "flusher", "deployed"}),
+    ("chain", "inspect"): (("0x" + "12" * 20,), {"what", "is", "invoice", "transfers"}),
+    ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "wallet", "stopped"}),
+    ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
+    ("doctor",): ((), {"what", "ok", "detail"}),
+    ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at"}),
+    ("invoice", "list"): ((), {"number", "tenant", "period", "status", "currency", "total", "credits", "amount_due", "paid", "remaining", "issued_at", "due_at", "address", "digest", "replaces", "url"}),
+    ("invoice", "preview"): (("--period", "PERIOD"), {"payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "note"}),
+    ("invoice", "run"): (("--period", "PERIOD"), set()),
+    ("invoice", "issue"): (("acme", "--period", "PERIOD"), set()),
+    ("invoice", "show"): (("INV-000001",), {"number", "lines", "credit_notes", "total", "address", "digest"}),
+    ("lease", "list"): ((), {"reference", "tenant", "host", "gpu", "from", "to"}),
+    ("ledger", "trial-balance"): ((), {"account", "asset", "debits", "credits", "balance", "balance_units"}),
+    ("meter", "conservation"): (("--day", "DAY"), {"span", "gpus", "gpu_seconds", "categories", "difference_slot_seconds"}),
+    ("meter", "status"): ((), {"sources", "gaps", "unknown_labels"}),
+    ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
+    ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
+    ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
+    ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "reseller", "terms_days", "country", "email", "legal_name"}),
+    ("tenant", "show"): (("orbit",), {"slug", "name", "credits", "labels"}),
+    ("usage", "explain"): (("INV-000001", "1"), {"device", "host", "from", "to", "seconds", "basis", "because", "readings", "digest"}),
+    ("usage", "show"): (("--period", "PERIOD"), {"tenant", "device", "host", "model", "basis", "runs", "seconds", "hours"}),
+    ("verify",): (("DOCUMENT", "--issuer", "PIN"), {"genuine", "digest", "address", "words"}),
+    ("wallet", "pin"): ((), {"pin", "factory", "implementation", "treasury", "flusher"}),
+    ("wallet", "show"): ((), {"pin", "factory", "implementation", "treasury", "flusher", "accepted_chains", "generations"}),
+}  # fmt: skip
+"""{command: (arguments, keys that scripts may rely on)}."""
+
+
+@pytest.mark.parametrize("path", LISTINGS, ids=" ".join)
+def test_every_listing_is_json_with_stable_keys_and_the_same_for_people(
+    site: Site, tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    site("invoice", "show", "INV-000001", "--document", tmp_path / "document.json").ok()
+    places = {
+        "PERIOD": site.period,
+        "DAY": site.start.date().isoformat(),
+        "DOCUMENT": str(tmp_path / "document.json"),
+        "PIN": site("wallet", "pin", "--json").json()["pin"],
+    }
+    arguments, keys = KEYS[path]
+    typed = [places.get(one, one) for one in arguments]
+    found = (site.told["preview"] if path == ("invoice", "preview") else site(*path, *typed, "--json")).json()
+    rows = found if isinstance(found, list) else [found]
+    assert rows or not keys or path == ("apikey", "list"), "an empty listing proves nothing"
+    for row in rows:
+        assert keys <= set(row), f"missing: {keys - set(row)}"
+    assert site(*path, *typed).ok().out.strip()
+
+
+def test_a_voided_invoice_is_replaced_and_the_credit_note_told(branch: Site) -> None:
+    branch("tenant", "add", "gamma", "--label", "mystery").ok()  # what carried the label is its usage at once
+    (row,) = branch("invoice", "issue", "gamma", "--period", branch.period, "--json").json()
+    assert (row["number"], row["total"]) == ("INV-000004", "96.00")
+    assert "INV-CN-000001" in branch("invoice", "void", row["number"], "--reason", "wrong label").ok().out
+    branch("invoice", "void", row["number"], "--reason", "again").refused("void", code=1)
+    assert branch("invoice", "run", "--period", branch.period).ok().out == "nothing left to invoice\n"
+    (again,) = branch("invoice", "issue", "gamma", "--period", branch.period, "--json").json()
+    assert again["replaces"] == row["number"] and again["address"] != row["address"]
+    assert "taken back by INV-CN-000001: wrong label" in branch("invoice", "show", row["number"]).ok().out
+    assert {one["status"] for one in branch("invoice", "list", "--status", "void", "--json").json()} == {"void"}
+    assert branch("audit").code == 0
+
+
+def test_a_lease_ends_and_its_usage_is_derived_again(branch: Site) -> None:
+    middle = rfc3339(branch.start.replace(hour=12))
+    told = branch("lease", "end", "contract-1", "--at", middle, "--reason", "left early").ok().out
+    assert told.startswith("lease contract-1: 1 GPUs end at")
+    usage = {
+        row["tenant"]: row["seconds"] for row in branch("usage", "show", "--period", branch.period, "--json").json()
+    }
+    assert usage["acme"] == 12 * 3600
+    branch("lease", "end", "contract-1", "--at", rfc3339(branch.month.end)).refused("ended at", code=1)
+    explained = branch("usage", "explain", branch.invoice("acme")["number"], "1").ok().out
+    assert "invoiced: 172800 s" in explained and "(changed since)" in explained
+
+
+def test_a_whole_host_is_let_once_its_gpus_are_free(branch: Site) -> None:
+    end = rfc3339(branch.month.end)
+    branch("lease", "end", "contract-1", "--at", end).ok()
+    assert "4 GPUs to beta" in branch("lease", "add", "beta", "--from", end, "--host", "n1").ok().out
+    assert len(branch("lease", "list", "--tenant", "beta", "--json").json()) == 4
+
+
+def test_a_retired_gpu_is_no_longer_missed(branch: Site) -> None:
+    assert (
+        branch("device", "retire", "GPU-mystery", "--at", rfc3339(branch.month.end)).ok().out
+        == "GPU GPU-mystery retired\n"
+    )
+    rows = {row["device"]: row["retired_at"] for row in branch("device", "list", "--json").json()}
+    assert rows["GPU-mystery"] and rows["GPU-beta"] is None
+    (host,) = branch("device", "list", "--hosts", "--json").json()
+    assert (host["host"], host["gpus"]) == ("n1", 3)
+
+
+def test_a_key_is_shown_once_and_can_be_revoked(branch: Site) -> None:
+    plain = branch("apikey", "create", "books", "--role", "finance").ok().out.strip()
+    assert plain.startswith("smk_")
+    listed = branch("apikey", "list", "--json").ok().out
+    assert plain not in listed and "digest" not in listed
+    prefix = json.loads(listed)[0]["prefix"]
+    assert branch("apikey", "revoke", prefix).ok().out == f"key {prefix} revoked\n"
+    assert branch("apikey", "list", "--json").json()[0]["revoked_at"]
+
+
+@pytest.mark.parametrize(
+    ("how", "word"), [("credit", "credit"), ("refund", "owed back"), ("acknowledge", "nothing was booked")]
+)
+def test_an_exception_is_resolved_once_and_with_a_reason(branch: Site, how: str, word: str) -> None:
+    (row,) = branch("exception", "list", "--json").json()
+    number = str(row["id"])
+    assert word in branch("exception", "resolve", number, "--as", how, "--reason", "asked them").ok().out
+    branch("exception", "resolve", number, "--as", how, "--reason", "again").refused("was resolved by cli:", code=1)
+    assert branch("exception", "list").ok().out == "nothing waits for a person\n"
+    (resolved,) = branch("exception", "list", "--all", "--json").json()
+    assert resolved["status"] == "resolved" and branch("audit").code == 0
+
+
+def test_a_new_price_is_checked_shown_and_applied_from_the_next_month_on(branch: Site, tmp_path: Path) -> None:
+    book = tmp_path / "book.toml"
+    book.write_text(f'{BOOK}[[sku.price]]\nfrom = {branch.month.end:%Y-%m-%d}\nper_hour = "2.50"\n')
+    told = branch("price", "check", book).ok().out
+    assert "-> 2.50" in told.replace("-> 2.5 ", "-> 2.50 ")
+    assert branch("price", "apply", book).ok().out == told
+    assert branch("price", "apply", book).ok().out == "no price changes\n"
+    assert len(branch("price", "show", "--json").json()) == 2
+
+
+def test_payments_of_one_invoice_and_all_movements(site: Site) -> None:
+    number = site.invoice("acme")["number"]
+    mine = site("payment", "list", "--invoice", number, "--json").json()
+    assert {row["invoice"] for row in mine} == {number} and len(mine) == 2
+    everything = site("payment", "list", "--all", "--json").json()
+    assert len(everything) >= len(site("payment", "list", "--json").json())
+
+
+def test_the_archive_brings_back_what_an_old_backup_forgot(branch: Site) -> None:
+    """The copy's database forgets that it ever invoiced; its archive does not."""
+    import psycopg
+
+    with psycopg.connect(branch.database_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for table in ("posting", "entry", "payment", "exception", "transfer", "charge", "credit_use", "tenant_credit",
+                      "payment_address", "invoice_line", "invoice", "number_series"):  # fmt: skip
+            connection.execute(f"DELETE FROM {table}")
+    branch("invoice", "run", "--period", branch.period).refused("an older backup restored", code=1)
+    assert branch("restore").ok().out.startswith("3 invoices and 0 credit notes brought back")
+    assert branch("restore", "--json").json()["invoices"] == []
+    branch("chain", "sync").ok()
+    assert {name: branch.invoice(name)["remaining"] for name in ("acme", "beta")} == {"acme": "0.00", "beta": "24.00"}
+    assert branch("audit").code == 0
+
+
+def test_results_can_be_piped_into_a_reader_that_stops_early(site: Site) -> None:
+    shell = f"{' '.join(COMMAND)} --config {site.config} init --show | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.stdout.startswith("# Settings") and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_a_command_with_130_and_one_quiet_line_at_most(site: Site, tmp_path: Path) -> None:
+    """The reading hangs on a source that never answers; a person loses patience."""
+    import socket
+
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        other = site.variant(tmp_path, {site.prometheus_url: f"http://127.0.0.1:{deaf.getsockname()[1]}"})
+        deaf.settimeout(60)
+        process = subprocess.Popen(
+            [*COMMAND, "--config", str(other.config), "meter", "collect", "--from", rfc3339(site.start), "--to",
+             rfc3339(site.month.end)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+        )  # fmt: skip
+        try:
+            connection, _ = deaf.accept()  # it is reading now
+            process.send_signal(signal.SIGINT)
+            connection.close()
+            deaf.close()  # or it would wait for the answer as long as the source's timeout says
+            out, err = process.communicate(timeout=60)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+    assert process.returncode == 130 and "Traceback" not in out + err and len(err.splitlines()) <= 1
+
+
+def test_roles_can_be_run_alone_and_stop_cleanly(branch: Site, tmp_path: Path) -> None:
+    """The copy's daemon, all but the pages: it reads, follows the chain, and ends with exit code 0."""
+    log = tmp_path / "run.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*COMMAND, "--config", str(branch.config), "run", "--only", "watcher"],
+            stdout=output, stderr=output, env=environment(),
+        )  # fmt: skip
+    try:
+        wait_for(lambda: "started" in log.read_text() or process.poll() is not None, "the daemon", 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    assert "Traceback" not in log.read_text()
