@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from typing import Final, NamedTuple
 
 BATCH: Final = 1_000
-CONNECTIONS: Final = 4
+CONNECTIONS: Final = 8
 TENANTS: Final = 40
 TYPE: Final = "inference.completed"
 MODELS: Final = ("llama-3.3-70b-instruct", "qwen3-32b", "mistral-small-24b")

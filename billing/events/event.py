@@ -23,6 +23,8 @@ AHEAD_MAX: Final = timedelta(days=1)
 """How far ahead of this machine's clock an event may be."""
 BEHIND_MAX: Final = timedelta(days=366)
 """How old an event may be: an older one would open periods long closed."""
+DEPTH_MAX: Final = 64
+"""Objects and lists inside each other, the event included."""
 DIGITS_MAX: Final = 100
 """Of one number, anywhere in an event; with its exponent written out."""
 TEXT_MAX: Final[dict[str, int]] = {"source": 400, "id": 200, "type": 200, "subject": 253}
@@ -32,6 +34,7 @@ _LIMITS: Final = tuple(TEXT_MAX.items())
 _TEES: Final = ("T", "t")
 _JSON_TYPE: Final = re.compile(r"[a-z]+/(?:[a-z0-9.+-]*\+)?json", re.IGNORECASE)
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_TOO_DEEP: Final = f"it is nested too deeply, more than {DEPTH_MAX} objects and lists inside each other"
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
@@ -96,13 +99,25 @@ def _elements(text: str) -> Iterator[tuple[Any, int]]:
         if (count := count + 1) > EVENTS_MAX:
             raise Invalid(f"a batch has at most {EVENTS_MAX} events", remedy="send several batches")
         try:
-            found, end = _DECODER.raw_decode(text, at)
+            found, end = _scan(text, at)
+            if text.count("[", at, end) + text.count("{", at, end) > DEPTH_MAX:
+                _require_flat(found)
         except Invalid as error:
             raise Invalid(f"event {count}: {error.what}", remedy=error.remedy) from None
+        except RecursionError:
+            raise Invalid(f"event {count}: {_TOO_DEEP}") from None
         yield found, (end - at if is_ascii else len(text[at:end].encode()))
         at = _SPACE.match(text, end).end()  # type: ignore[union-attr]
         if text[at] == ",":
             at = _SPACE.match(text, at + 1).end()  # type: ignore[union-attr]
+
+
+def _require_flat(found: Any) -> None:
+    level, depth = [found], 0
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        if (depth := depth + 1) > DEPTH_MAX:
+            raise Invalid(_TOO_DEEP)
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,7 +143,7 @@ def _fraction(text: str) -> Decimal:
     return found
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction)
+_scan: Final = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction).scan_once
 
 
 def _event(number: int, raw: Any, size: int, now: datetime) -> Event:
@@ -145,8 +160,8 @@ def _read(raw: Any, size: int, now: datetime) -> Event:
         raise Invalid("it is no object")
     if raw.get("specversion") != "1.0":
         raise Invalid('specversion must be "1.0"')
-    named: list[Any] = [raw.get(name) for name in TEXT_MAX]
-    for found, (name, most) in zip(named, _LIMITS, strict=True):
+    for name, most in _LIMITS:
+        found = raw.get(name)
         if type(found) is not str or not found:
             raise Invalid(f"{name} is missing, or no text")
         if len(found) > most or not found.isprintable():
@@ -154,11 +169,13 @@ def _read(raw: Any, size: int, now: datetime) -> Event:
     if raw.get("data_base64") is not None:
         raise Invalid("data_base64 cannot be metered", remedy="send JSON in data")
     media = raw.get("datacontenttype")
-    if media is not None and not (type(media) is str and _JSON_TYPE.fullmatch(media.partition(";")[0].strip(" "))):
+    if media not in (None, "application/json") and not (
+        type(media) is str and _JSON_TYPE.fullmatch(media.partition(";")[0].strip(" "))
+    ):
         raise Invalid("datacontenttype is not JSON")
     at = raw.get("time")
-    source, event_id, kind, subject = named
-    return Event(source, event_id, kind, subject, None if at is None else _time(at, now), raw.get("data"))
+    time = None if at is None else _time(at, now)
+    return Event(raw["source"], raw["id"], raw["type"], raw["subject"], time, raw.get("data"))
 
 
 def _time(text: Any, now: datetime) -> datetime:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
+from billing.core.garbage import uncollected
 from billing.db.engine import Database
 from billing.events import store
 from billing.events.event import Batch, Form, decode
@@ -47,8 +48,9 @@ class Ingester:
         EventConflict for a known (source, id) with another payload.
         """
         now = self._clock.now()
-        batch = decode(body, form, now)
-        self._require_values(batch)
+        with uncollected():
+            batch = decode(body, form, now)
+            self._require_values(batch)
         if not batch.events:
             return Ingested(0, 0)
         with self._database.transaction() as session:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.core.errors import Invalid
-from billing.events.event import EVENT_BYTES_MAX, EVENTS_MAX, Form, decode
+from billing.events.event import DEPTH_MAX, EVENT_BYTES_MAX, EVENTS_MAX, Form, decode
 from billing.events.meter import parse_path
 from tests.events.pushed import TOKENS, body, event, meter
 from tests.factories import at
@@ -185,6 +185,22 @@ def test_what_is_no_event_is_refused_on_one_line(broken: bytes) -> None:
     with pytest.raises(Invalid) as caught:
         decode(broken, Form.EITHER, NOW)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("depth", [DEPTH_MAX, 500, 980, 1_000, 1_020, 2_000])
+def test_what_is_nested_too_deeply_is_refused_however_deep_it_is(opens: str, closes: str, depth: int) -> None:
+    """Between the strict reader's limit and the interpreter's own there is no depth that ends in anything else."""
+    raw = json.dumps(event("1", {"tokens": "X"})).replace('{"tokens": "X"}', opens * depth + "1" + closes * depth)
+    with pytest.raises(Invalid, match="deep|depth"):
+        decode(raw.encode(), Form.SINGLE, NOW)
+
+
+def test_an_event_may_be_nested_and_may_have_many_lists() -> None:
+    inside = DEPTH_MAX - 1  # the event is the outermost
+    raw = json.dumps(event("1", {"tokens": "X"})).replace('{"tokens": "X"}', "[" * inside + "1" + "]" * inside)
+    wide = json.dumps(event("2", [[n] for n in range(500)]))
+    assert len(decode(f"[{raw},{wide}]".encode(), Form.BATCH, NOW).events) == 2
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))

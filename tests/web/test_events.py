@@ -85,6 +85,7 @@ BROKEN: dict[str, bytes] = {
     "binary": bytes(range(256)),
     "bomb": b"[" * 500_000,
     "object bomb": b'{"data":' * 100_000,
+    "deep": SINGLE.replace(b'{"tokens": 1}', b"[" * 1_000 + b"]" * 1_000),
     "duplicate key": SINGLE.replace(b'"id"', b'"id": "0", "id"', 1),
     "NaN": SINGLE.replace(b'{"tokens": 1}', b'{"tokens": NaN}'),
     "1e400": SINGLE.replace(b'{"tokens": 1}', b'{"tokens": 1e400}'),
