@@ -99,7 +99,7 @@ def _elements(text: str) -> Iterator[tuple[Any, int]]:
         if (count := count + 1) > EVENTS_MAX:
             raise Invalid(f"a batch has at most {EVENTS_MAX} events", remedy="send several batches")
         try:
-            found, end = _scan(text, at)
+            found, end = _DECODER.raw_decode(text, at)
             if text.count("[", at, end) + text.count("{", at, end) > DEPTH_MAX:
                 _require_flat(found)
         except Invalid as error:
@@ -143,7 +143,7 @@ def _fraction(text: str) -> Decimal:
     return found
 
 
-_scan: Final = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction).scan_once
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole, parse_float=_fraction)
 
 
 def _event(number: int, raw: Any, size: int, now: datetime) -> Event:

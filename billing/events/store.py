@@ -59,7 +59,8 @@ def differing(session: Session, batch: Batch, now: datetime) -> list[tuple[str, 
 
 
 def _values(batch: Batch, now: datetime) -> dict[str, Any]:
-    return {"events": batch.text, "times": [(one.time or now).isoformat() for one in batch.events]}
+    times = ",".join([(one.time or now).isoformat() for one in batch.events])
+    return {"events": batch.text, "times": f"{{{times}}}"}
 
 
 def strangers(session: Session, subjects: Iterable[str]) -> set[str]:

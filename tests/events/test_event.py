@@ -192,7 +192,7 @@ def test_what_is_no_event_is_refused_on_one_line(broken: bytes) -> None:
 def test_what_is_nested_too_deeply_is_refused_however_deep_it_is(opens: str, closes: str, depth: int) -> None:
     """Between the strict reader's limit and the interpreter's own there is no depth that ends in anything else."""
     raw = json.dumps(event("1", {"tokens": "X"})).replace('{"tokens": "X"}', opens * depth + "1" + closes * depth)
-    with pytest.raises(Invalid, match="deep|depth"):
+    with pytest.raises(Invalid, match=r"deep|depth"):
         decode(raw.encode(), Form.SINGLE, NOW)
 
 
