@@ -1,6 +1,6 @@
 """Events in batches of 1,000 over HTTP into the real web application: authenticated, checked, de-duplicated, committed
-before the answer; against COPY of the same rows, as many at a time, into a table without any rule. What was stored is
-compared with what was pushed, and pushing it all again changes nothing."""
+before the answer; against a plain client that copies the same rows and inserts those that are new, as many at a time. What
+was stored is compared with what was pushed, and pushing it all again changes nothing."""
 
 import tempfile
 import threading
@@ -37,7 +37,7 @@ from tests.factories import tenant
 BATCHES, BATCHES_SMALL = 300, 20
 REPEATS: Final = 5
 TARGET: Final = 5.4
-"""30,000 events a second where COPY writes 162,000."""
+"""30,000 events a second where the plain client stores 162,000."""
 METER: Final = Meter("tokens", TYPE, ("usage", "total_tokens"), Aggregation.SUM, "token")
 
 
@@ -65,7 +65,7 @@ def run(small: bool = False) -> Result:
     result.say(
         f"{count / result.ours.wall:,.0f} events a second, {slowest:,.0f} to {fastest:,.0f}; {CONNECTIONS} senders"
     )
-    result.say(f"COPY without any rule: {count / result.plain.wall:,.0f} rows a second")
+    result.say(f"the plain client: {count / result.plain.wall:,.0f} rows a second")
     result.say(f"all pushed once more, nothing stored: {count / middle(again).wall:,.0f} events a second")
     result.say(f"{ours[-1].answer / count:.0f} bytes an event; peak memory of the server {memory(result.ours)}")
     return result
@@ -127,11 +127,15 @@ def _serving(database_url: str) -> tuple[str, int]:
 
 
 def copied(database_url: str, batches: int, start: datetime) -> Callable[[], int]:
-    """COPY each batch and commit it. The table has no key, no index and no trigger. The work returns how many rows."""
-    connections = [psycopg.connect(database_url, autocommit=True) for _ in range(CONNECTIONS)]
-    connections[0].execute(
-        "CREATE TABLE plain (source text, event_id text, type text, subject text, happened_at timestamptz, data jsonb)"
-    )
+    """What keeps rows once and on disk with the least work: COPY each batch to a staging table, insert what is new, commit.
+    Nothing is checked, nothing is read. The work returns how many rows."""
+    connections = [psycopg.connect(database_url) for _ in range(CONNECTIONS)]
+    columns = "source text, event_id text, type text, subject text, happened_at timestamptz, data jsonb"
+    connections[0].execute(f"CREATE TABLE plain ({columns}, PRIMARY KEY (source, event_id))")
+    connections[0].commit()
+    for connection in connections:
+        connection.execute("CREATE TEMPORARY TABLE staged (LIKE plain) ON COMMIT DELETE ROWS")
+        connection.commit()
     rows = [[row(one, start) for one in range(number * BATCH, (number + 1) * BATCH)] for number in range(batches)]
 
     def lane(number: int) -> None:
@@ -147,9 +151,12 @@ def copied(database_url: str, batches: int, start: datetime) -> Callable[[], int
 
 
 def _copy(connection: psycopg.Connection[Any], batch: list[Row]) -> None:
-    with connection.cursor() as cursor, cursor.copy("COPY plain FROM STDIN") as copy:
-        for one in batch:
-            copy.write_row(one)
+    with connection.cursor() as cursor:
+        with cursor.copy("COPY staged FROM STDIN") as copy:
+            for one in batch:
+                copy.write_row(one)
+        cursor.execute("INSERT INTO plain SELECT * FROM staged ON CONFLICT DO NOTHING")
+    connection.commit()
 
 
 def _check(database_url: str, count: int, start: datetime) -> None:
