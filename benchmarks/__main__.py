@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.measure import Result, table
 
-NAMES = ("metering", "chain", "scraping")
+NAMES = ("metering", "chain", "scraping", "events")
 
 
 def main(arguments: list[str]) -> int:

@@ -20,6 +20,9 @@ from billing.core.onchain import parse_address
 from billing.core.period import parse_time
 from billing.db import embedded, migrate
 from billing.db.engine import Database, Session
+from billing.events.ingester import Ingester
+from billing.events.meter import Aggregation, Meter, parse_path
+from billing.events.reporter import EventReporter
 from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
@@ -142,6 +145,22 @@ class App:
         return Excluder(self.database, self.clock, periods.invoiced)
 
     @cached_property
+    def meters(self) -> tuple[Meter, ...]:
+        """The declared meters."""
+        return tuple(
+            Meter(one.name, one.event_type, parse_path(one.value), Aggregation(one.aggregation), one.unit)
+            for one in self.settings.metering.meters
+        )
+
+    @cached_property
+    def ingester(self) -> Ingester:
+        return Ingester(self.database, self.clock, self.meters)
+
+    @cached_property
+    def event_reporter(self) -> EventReporter:
+        return EventReporter(self.database, self.meters)
+
+    @cached_property
     def meter_reporter(self) -> MeterReporter:
         return MeterReporter(self.database)
 
@@ -151,7 +170,7 @@ class App:
 
     @cached_property
     def drafter(self) -> Drafter:
-        return Drafter(self.database, [one.name for one in self.settings.metering.sources])
+        return Drafter(self.database, [one.name for one in self.settings.metering.sources], self.meters)
 
     @cached_property
     def archive(self) -> Archive:

@@ -24,12 +24,15 @@ QUERIES: dict[str, str] = {
          GROUP BY i.id HAVING coalesce(sum(l.amount), 0) <> i.total""",
     "charges add up to their line": """
         SELECT i.number || ' line ' || l.position AS subject,
-               'charges sum to ' || coalesce(c.amount, 0) || ' for ' || coalesce(c.seconds, 0) || ' s' AS detail
+               'charges sum to ' || coalesce(c.amount, 0) || ' for ' || coalesce(c.seconds, 0) || ' s and '
+               || coalesce(c.quantity, 0) || ' ' || coalesce(l.unit, 'units') AS detail
           FROM invoice_line l JOIN invoice i ON i.id = l.invoice_id
-          LEFT JOIN (SELECT invoice_id, position, sum(amount) AS amount, sum(seconds) AS seconds FROM charge
+          LEFT JOIN (SELECT invoice_id, position, sum(amount) AS amount, sum(seconds) AS seconds,
+                            sum(quantity) AS quantity, min(meter) AS meter FROM charge
                       WHERE kind = 'usage' GROUP BY invoice_id, position) c
             ON c.invoice_id = l.invoice_id AND c.position = l.position
-         WHERE coalesce(c.amount, 0) <> l.amount OR coalesce(c.seconds, 0) <> l.quantity_seconds""",
+         WHERE coalesce(c.amount, 0) <> l.amount OR coalesce(c.seconds, 0) <> l.quantity_seconds
+            OR c.quantity IS DISTINCT FROM l.quantity OR c.meter IS DISTINCT FROM l.meter""",
     "an invoice's status is what the ledger says": """
         SELECT i.number AS subject, i.status || ' with ' || coalesce(p.owed, 0) || ' owed' AS detail
           FROM invoice i LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting

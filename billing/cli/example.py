@@ -12,6 +12,7 @@ from billing.settings import (
     DatabaseSettings,
     IssuerSettings,
     LogSettings,
+    MeterSettings,
     Settings,
     SourceSettings,
     TokenSettings,
@@ -37,6 +38,7 @@ SECTIONS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
 )
 LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("metering.sources", SourceSettings, "Where GPU samples come from; one block a source."),
+    ("metering.meters", MeterSettings, "What pushed events are counted as; one block a meter."),
     ("chains", ChainSettings, "Chains that invoices are paid on; one block a chain."),
     ("chains.tokens", TokenSettings, "Tokens of the chain above; one block a token."),
 )
@@ -66,6 +68,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "metering.sources.headers": {"X-Site": "brisbane"},
     "metering.sources.org_id": "fleet",
     "metering.sources.ca_file": "/etc/ssl/site-ca.pem",
+    "metering.meters.name": "tokens_served",
+    "metering.meters.event_type": "inference.completed",
+    "metering.meters.value": "$.usage.total_tokens",
+    "metering.meters.aggregation": "sum",
+    "metering.meters.unit": "token",
     "chains.chain_id": 8453,
     "chains.name": "base",
     "chains.rpc_urls": ["https://rpc-1.example", "https://rpc-2.example"],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from billing.invoicing.draft import Draft, DraftLine
     from billing.invoicing.drafter import Drafted
     from billing.invoicing.invoice import Invoice
+    from billing.pricing.rating import Metered
 
 app = typer.Typer(help="Invoices: preview, run, issue, show, list, void.", no_args_is_help=True)
 
@@ -34,18 +35,21 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
             "payer": draft.payer.slug,
             "tenant": line.consumer.slug,
             "description": line.description,
-            "seconds": line.rated.seconds,
+            "seconds": None if line.rated.metered else line.rated.seconds,
+            "quantity": _quantity(line.rated.metered),
             "unit_price": format(line.rated.key.unit_price, "f"),
             "amount": decimal_text(line.rated.amount, draft.currency.exponent),
             "currency": draft.currency.code,
-            "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds),
+            "coverage": None
+            if line.rated.metered
+            else coverage_text(line.evidence.measured_seconds, line.rated.seconds),
             "bridged": line.evidence.bridged_seconds,
             "note": note or (f"adjusts {line.adjusts.start:%Y-%m}" if line.adjusts else ""),
         }
         for draft, lines, note in _previewed(drafted)
         for line in lines
     ]
-    columns = (
+    columns = [
         "payer",
         "tenant",
         "description",
@@ -56,8 +60,24 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
         "coverage",
         "bridged",
         "note",
-    )
-    show(rows, columns, as_json=as_json, empty="nothing to invoice")
+    ]
+    show(rows, _with_quantity(columns, rows), as_json=as_json, empty="nothing to invoice")
+
+
+def _quantity(metered: "Metered | None") -> str | None:
+    """What a line of a meter is for: `2500000 token (priced by 1000000)`."""
+    from billing.core.quantity import plain
+
+    if metered is None:
+        return None
+    size = "" if metered.unit_size == 1 else f" (priced by {metered.unit_size})"
+    return f"{plain(metered.quantity)} {metered.unit}{size}"
+
+
+def _with_quantity(columns: list[str], rows: list[dict[str, Any]]) -> list[str]:
+    """The column of quantities, where there is a line of a meter."""
+    at = columns.index("seconds") + 1
+    return [*columns[:at], "quantity", *columns[at:]] if any(row["quantity"] for row in rows) else columns
 
 
 def _previewed(drafted: "Drafted") -> "Iterator[tuple[Draft, tuple[DraftLine, ...], str]]":
@@ -189,10 +209,11 @@ def show_(
             "description": line.description,
             "from": line.period.start,
             "to": line.period.end,
-            "seconds": line.quantity_seconds,
+            "seconds": None if line.metered else line.quantity_seconds,
+            "quantity": _quantity(line.metered),
             "unit_price": format(line.unit_price, "f"),
             "amount": decimal_text(line.amount, invoice.currency.exponent),
-            "coverage": coverage_text(line.measured_seconds, line.quantity_seconds),
+            "coverage": None if line.metered else coverage_text(line.measured_seconds, line.quantity_seconds),
             "bridged": line.bridged_seconds,
             "excluded": [f"{seconds} s {reason}" for reason, seconds in line.excluded],
         }
@@ -206,8 +227,8 @@ def show_(
         if key not in ("lines", "credit_notes") and value is not None:
             typer.echo(f"{key}: {value}")
     typer.echo()
-    columns = ("line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "bridged", "excluded")
-    show(row["lines"], columns, as_json=False)
+    columns = ["line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "bridged", "excluded"]
+    show(row["lines"], _with_quantity(columns, row["lines"]), as_json=False)
     for note in notes:
         typer.echo(f"taken back by {note['number']}: {note['reason']}")
 

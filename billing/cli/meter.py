@@ -80,10 +80,11 @@ def _due(one: "App") -> "Outcome":
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Each source: how far it was read, how well; the newest gaps; labels that mean no tenant, and what to do about them."""
+    """Each source: how far it was read, how well; the newest gaps; labels that mean no tenant, and what to do about them.
+    Each meter of pushed events; events that nothing bills yet."""
     with application() as one:
         now = one.clock.now()
-        found = one.meter_reporter.status(now)
+        found = one.meter_reporter.status(now) | one.event_reporter.status(now)
     if as_json:
         show_json(found)
         return
@@ -106,6 +107,19 @@ def status(as_json: AsJson = False) -> None:
     if found["unknown_labels"]:
         typer.echo("\nlabels that mean no tenant")
         show(found["unknown_labels"], ("source", "label", "devices", "device_hours", "suggestion"), as_json=False)
+    _show_events(found)
+
+
+def _show_events(found: dict[str, Any]) -> None:
+    if found["meters"]:
+        typer.echo("\nmeters of pushed events, 31 days")
+        show(found["meters"], ("name", "type", "aggregation", "events", "newest", "unusable"), as_json=False)
+    if found["unknown_types"]:
+        typer.echo("\nevents that no meter counts (declare one under metering.meters)")
+        show(found["unknown_types"], ("type", "events", "first", "last"), as_json=False)
+    if found["unknown_subjects"]:
+        typer.echo("\nsubjects of events that mean no tenant (stablemeter tenant add NAME --label events:SUBJECT)")
+        show(found["unknown_subjects"], ("subject", "events", "first", "last", "suggestion"), as_json=False)
 
 
 def _with_coverage(row: dict[str, Any]) -> dict[str, Any]:

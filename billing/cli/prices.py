@@ -16,9 +16,9 @@ app = typer.Typer(help="Price books: check, apply, show.", no_args_is_help=True)
 
 def _tell(changes: "list[PriceChange]") -> None:
     for change in changes:
-        before = "nothing" if change.before is None else f"{change.before:f}"
-        after = "nothing" if change.after is None else f"{change.after:f}"
-        typer.echo(f"{change.sku}: {change.span}: {before} -> {after} per hour")
+        before = "nothing" if change.before is None else str(change.before)
+        after = "nothing" if change.after is None else str(change.after)
+        typer.echo(f"{change.sku}: {change.span}: {before} -> {after}")
     if not changes:
         typer.echo("no price changes")
 
@@ -44,4 +44,9 @@ def show_(as_json: AsJson = False) -> None:
     """The prices in force."""
     with application() as one:
         rows = one.rater.prices()
-    show(rows, ("sku", "title", "per_hour", "currency", "from", "until"), as_json=as_json, empty="no prices yet")
+    show(
+        rows,
+        ("sku", "title", "per_hour", "per_unit", "unit_size", "currency", "from", "until"),
+        as_json=as_json,
+        empty="no prices yet",
+    )

@@ -13,6 +13,7 @@ from sqlmodel import Field
 
 from billing.core.clock import as_utc
 from billing.core.period import Span
+from billing.core.quantity import plain
 
 
 class Units(TypeDecorator[int]):
@@ -95,6 +96,16 @@ class Price(TypeDecorator[Decimal]):
 
     def process_result_value(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
         return None if value is None else value.normalize() + 0
+
+
+class Quantity(TypeDecorator[Decimal]):
+    """An exact quantity of a meter: sums of what events may state fit, nothing is rounded."""
+
+    impl = Numeric(78, 18)
+    cache_ok = True
+
+    def process_result_value(self, value: Decimal | None, dialect: Dialect) -> Decimal | None:
+        return None if value is None else Decimal(plain(value))
 
 
 def key() -> Any:

@@ -16,6 +16,7 @@ APPEND_ONLY: Final = (
     "price_book",
     "payment_address",
     "accepted_chain",
+    "event",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from billing.core.money import Money, decimal_text
 from billing.core.onchain import Hash32, to_hash
 from billing.core.period import Span, rfc3339
+from billing.core.quantity import plain
 from billing.invoicing.document import (
     CREDIT_NOTE_TYPE,
     INVOICE_TYPE,
@@ -17,6 +18,7 @@ from billing.invoicing.document import (
     ForwarderTerms,
     InvoiceDocument,
     Line,
+    MeterLine,
     Party,
     Period,
     Replaced,
@@ -69,7 +71,24 @@ def invoice(draft: Draft, header: Header) -> InvoiceDocument:
     )
 
 
-def _line(line: DraftLine, exponent: int) -> Line:
+def _line(line: DraftLine, exponent: int) -> Line | MeterLine:
+    metered = line.rated.metered
+    if metered is not None:
+        return MeterLine(
+            tenant=line.consumer.slug,
+            description=line.description,
+            sku=line.rated.key.sku,
+            period=_period(line.rated.span),
+            meter=metered.meter,
+            aggregation=metered.aggregation,  # type: ignore[arg-type]
+            quantity=plain(metered.quantity),
+            unit=metered.unit,
+            unit_size=metered.unit_size,
+            unit_price=rate_text(line.rated.key.unit_price),
+            amount=decimal_text(line.rated.amount, exponent),
+            events=metered.events,
+            usage_digest=line.evidence.usage_digest,
+        )
     return Line(
         tenant=line.consumer.slug,
         description=line.description,

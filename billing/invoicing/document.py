@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
 from billing.core.errors import Invalid
 from billing.core.keccak import keccak256
@@ -30,6 +30,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Amount = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9]\d{0,59})(\.\d{1,18})?$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,17})(\.\d{1,18})?$")]
+QuantityText = Annotated[str, StringConstraints(pattern=r"^(0|-?[1-9]\d{0,59}|-?(0|[1-9]\d{0,59})\.\d{0,17}[1-9])$")]
 AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
 HashText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
 Whole = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
@@ -68,7 +69,8 @@ class Excluded(_Part):
 
 
 class Line(_Part):
-    """`amount` is quantity times price, rounded once, half-even. `coverage` is the share of it that was also measured."""
+    """A line of time. `amount` is quantity times price, rounded once, half-even. `coverage` is the share of the quantity that
+    was also measured."""
 
     tenant: Name
     description: Name
@@ -82,6 +84,33 @@ class Line(_Part):
     coverage: Rate
     excluded: list[Excluded]
     usage_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class MeterLine(_Part):
+    """A line of a meter. `unit_price` is for `unit_size` units. It is told from a line of time by having a `meter`."""
+
+    tenant: Name
+    description: Name
+    sku: Name
+    period: Period
+    meter: Name
+    aggregation: Literal["sum", "count", "max", "latest"]
+    quantity: QuantityText
+    unit: Name
+    unit_size: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+    unit_price: Rate
+    rounding: Literal["half-even"] = "half-even"
+    amount: Amount
+    events: Whole
+    usage_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _kind(line: Any) -> str:
+    is_meter = "meter" in line if isinstance(line, dict) else isinstance(line, MeterLine)
+    return "meter" if is_meter else "time"
+
+
+AnyLine = Annotated[Annotated[Line, Tag("time")] | Annotated[MeterLine, Tag("meter")], Discriminator(_kind)]
 
 
 class Tax(_Part):
@@ -141,7 +170,7 @@ class InvoiceDocument(_Part):
     nonce: HashText
     period: Period
     currency: Currency
-    lines: list[Line]
+    lines: list[AnyLine]
     subtotal: Amount
     tax: list[Tax]
     total: Amount

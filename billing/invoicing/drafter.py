@@ -7,6 +7,8 @@ from datetime import datetime
 from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span, at_second, rfc3339
 from billing.db.engine import Database, Session
+from billing.events import store as events
+from billing.events.meter import Meter
 from billing.invoicing import store
 from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, use_credit
 from billing.invoicing.store import periods
@@ -15,6 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
 from billing.metering.store import decisions, readings
 from billing.pricing.rater import rated
+from billing.pricing.store import meters as priced_meters
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
 
@@ -31,9 +34,10 @@ class Drafted:
 
 
 class Drafter:
-    def __init__(self, database: Database, sources: Sequence[str]) -> None:
-        """`sources` are the configured ones: a period is complete once all of them were read to its end."""
-        self._database, self._sources = database, sources
+    def __init__(self, database: Database, sources: Sequence[str], meters: Sequence[Meter] = ()) -> None:
+        """`sources` are the configured ones: a period is complete once all of them were read to its end. `meters` are the
+        declared ones: pushed events have no end that could be waited for, but for the grace of the cycle."""
+        self._database, self._sources, self._meters = database, sources, meters
 
     def preview(self, period: Span, payer: str = "") -> Drafted:
         """What would be invoiced for a period as things are now, complete or not. Writes nothing."""
@@ -47,7 +51,7 @@ class Drafter:
         """
         everybody = tenants.by_id(session)
         who = self._consumers(list(everybody.values()), payer) if payer else None
-        found = rated(session, period, who)
+        found = rated(session, period, who, self._meters)
         standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
         mine = [
             draft
@@ -69,9 +73,8 @@ class Drafter:
                 result.carried.append(draft)
         return result
 
-    @staticmethod
     def _lacking(
-        session: Session, period: Span, everybody: Mapping[int, Tenant], standing: set[int], payer: str
+        self, session: Session, period: Span, everybody: Mapping[int, Tenant], standing: set[int], payer: str
     ) -> dict[str, tuple[DraftLine, ...]]:
         """By payer, what its invoiced periods before this one lack: each rated as a whole, at its own prices, less what was
         charged for it so far."""
@@ -80,9 +83,22 @@ class Drafter:
             wanted = {everybody[one].slug for one in payers - standing} & ({payer} if payer else set(_slugs(everybody)))
             consumers = [one.id for one in everybody.values() if (one.reseller or one.slug) in wanted]
             if consumers:
-                found = rated(session, earlier, consumers)
+                found = rated(session, earlier, consumers, self._meters)
                 closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
         return adjustments(closed)
+
+    def first_use(self, session: Session) -> datetime | None:
+        """The first moment that anything may have to be invoiced for."""
+        known = [store.first_usage(session), events.first(session, self._sold(session))]
+        return min((at for at in known if at is not None), default=None)
+
+    def used_payers(self, session: Session, period: Span) -> set[int]:
+        """Who has to pay for something in a period."""
+        return store.used_payers(session, period) | events.payers(session, self._sold(session), period)
+
+    def _sold(self, session: Session) -> list[Meter]:
+        skus = priced_meters.priced(session)
+        return [meter for meter in self._meters if meter.name in skus]
 
     def require_complete(self, session: Session, period: Span, now: datetime) -> None:
         """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more

@@ -8,6 +8,7 @@ from billing.core.money import Asset
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span
 from billing.invoicing.lifecycle import InvoiceStatus
+from billing.pricing.rating import Metered
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """A line, as it stands in the document."""
+    """A line, as it stands in the document. One of a meter has no seconds."""
 
     position: int
     tenant: str
@@ -57,6 +58,7 @@ class InvoiceLine:
     excluded: list[tuple[str, int]]
     usage_digest: str
     bridged_seconds: int = 0
+    metered: Metered | None = None
 
     @property
     def excluded_seconds(self) -> int:

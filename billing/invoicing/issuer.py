@@ -77,15 +77,14 @@ class Issuer:
         now = self._clock.now()
         with self._database.transaction() as session:
             self._guard.check(session, now)
-            first = store.first_usage(session)
+            first = self._drafter.first_use(session)
             periods = cycle.closed_periods(first, now) if first is not None else []
             due = [p for p in periods if self._wanting(session, p, newest=p == periods[-1])]
         return sum(len(self.run(period)) for period in due)
 
-    @staticmethod
-    def _wanting(session: Session, period: Span, *, newest: bool) -> bool:
+    def _wanting(self, session: Session, period: Span, *, newest: bool) -> bool:
         """Does anybody lack an invoice for the period? The newest one may also bring nothing but adjustments."""
-        payers = store.used_payers(session, period)
+        payers = self._drafter.used_payers(session, period)
         if newest:
             payers = payers.union(*invoiced.adjustable(session, period).values())
         return bool(payers - store.payers_with_invoice(session, period).keys())

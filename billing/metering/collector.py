@@ -12,6 +12,7 @@ from typing import Final
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid, NotFound, Unavailable, Untrusted
 from billing.core.period import HOUR, Seconds, Span, at_second, clip, epoch_seconds, merge, windows
+from billing.db import changes
 from billing.db.engine import Database, Session
 from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
@@ -147,6 +148,9 @@ class Collector:
                 for window in merge(read):
                     if span := clip(window, Span(first, last).seconds):
                         changed += rederive(session, terms, span, now)
+            for _, claimed in claims:  # also events are whose their labels say
+                if claimed.start < now:
+                    changes.note(session, Span(claimed.start, min(claimed.end, now)).seconds, now)
             leasing.mark_derived(session, leases)
             tenants.mark_claims_derived(session, [claim for claim, _ in claims], now)
             tenants.mark_gaps_derived(session, [gap for gap, _ in gaps], now)

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import groupby
 
 from billing.core.period import Seconds, Span, at_second, clip, merge, month_of
+from billing.db import changes
 from billing.db.engine import Session
 from billing.fleet import store as fleet
 from billing.fleet.gpu import Device
@@ -132,11 +133,11 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
         usage.update(derived.usage)
         disputes.update(derived.disputes)
         exclusions[gpu_id] = derived.exclusions
-    changes = store.splice_all(store.usage(session, device_ids, window), usage, window, device_ids)
+    changed = store.splice_all(store.usage(session, device_ids, window), usage, window, device_ids)
     seats = {device.id: device.seat for devices in gpus.values() for device in devices}
-    store.save_usage(session, changes, seats, job.now)
-    if changes:
-        store.note_change(session, window, job.now)
+    store.save_usage(session, changed, seats, job.now)
+    if changed:
+        changes.note(session, window, job.now)
     disputed = store.splice_all(store.disputes(session, device_ids, window), disputes, window, device_ids)
     store.save_disputes(session, disputed, job.now)
     stored = {
@@ -144,7 +145,7 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
         for gpu_id, rows in store.exclusions(session, list(gpus), window).items()
     }
     store.save_exclusions(session, store.splice_all(stored, exclusions, window, list(gpus)), job.now)
-    return len(changes)
+    return len(changed)
 
 
 def seen(session: Session, gpus: Mapping[int, Sequence[Device]], near: Seconds) -> dict[int, dict[int, list[Segment]]]:

@@ -2,26 +2,45 @@
 
 import hashlib
 import tomllib
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import pairwise
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from billing.core.errors import Invalid
 from billing.core.money import Asset, parse_rate
 from billing.core.period import FOREVER, Span
+
+UNIT_SIZE_MAX: Final = 10**15
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    """A price of one device-hour (`unit_size` is 0), or of `unit_size` units of a meter."""
+
+    price: Decimal
+    unit_size: int = 0
+
+    def __str__(self) -> str:
+        if not self.unit_size:
+            return f"{self.price:f} per hour"
+        return f"{self.price:f} per " + ("unit" if self.unit_size == 1 else f"{self.unit_size} units")
+
+
 class BookPrice(_Strict):
-    """A flat price per device-hour from a moment on, until the next one of its SKU."""
+    """A flat price from a moment on, until the next one of its SKU: per device-hour, or of `unit_size` units of a meter."""
 
     start: datetime | date = Field(alias="from")
-    per_hour: str
+    per_hour: str | None = None
+    per_unit: str | None = None
+    unit_size: int = Field(default=0, ge=0, le=UNIT_SIZE_MAX, strict=True)
 
     @field_validator("start")
     @classmethod
@@ -34,9 +53,11 @@ class BookPrice(_Strict):
             raise ValueError("must be a whole second")
         return value.astimezone(UTC)
 
-    @field_validator("per_hour")
+    @field_validator("per_hour", "per_unit")
     @classmethod
-    def _exact(cls, value: str) -> str:
+    def _exact(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         if len(value) > 36:
             raise ValueError("has too many digits")
         try:
@@ -50,21 +71,44 @@ class BookPrice(_Strict):
         assert isinstance(self.start, datetime)
         return self.start
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.per_hour is None) == (self.per_unit is None):
+            raise ValueError("give per_hour, or per_unit")
+        if self.per_unit is None and self.unit_size:
+            raise ValueError("unit_size goes with per_unit")
+        return self
+
     @property
-    def rate(self) -> Decimal:
-        return Decimal(self.per_hour)
+    def rate(self) -> Rate:
+        if self.per_unit is not None:
+            return Rate(Decimal(self.per_unit), self.unit_size or 1)
+        assert self.per_hour is not None
+        return Rate(Decimal(self.per_hour))
 
 
 class BookSku(_Strict):
-    """What is sold: devices of these models, whole or as one MIG profile."""
+    """What is sold: devices of these models, whole or as one MIG profile; or what a meter counts."""
 
     code: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     title: str = Field(min_length=1, max_length=200)
-    models: list[str] = Field(min_length=1)
+    models: list[str] = Field(default_factory=list)
     profile: str = ""
+    meter: str = Field(default="", max_length=41)
     price: list[BookPrice] = Field(min_length=1)
 
-    def spans(self) -> list[tuple[Span, Decimal]]:
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if bool(self.models) == bool(self.meter):
+            raise ValueError("name models, or a meter")
+        if self.meter and self.profile:
+            raise ValueError("a profile goes with models")
+        wrong = "per_hour" if self.meter else "per_unit"
+        if any(getattr(price, wrong) is not None for price in self.price):
+            raise ValueError("a meter is priced per_unit" if self.meter else "devices are priced per_hour")
+        return self
+
+    def spans(self) -> list[tuple[Span, Rate]]:
         """Each price with the span in which it holds."""
         ends = [price.at for price in self.price[1:]] + [FOREVER]
         return [(Span(price.at, end), price.rate) for price, end in zip(self.price, ends, strict=True)]
@@ -90,6 +134,7 @@ def parse(content: str) -> PriceBook:
         mistakes = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)]
         raise Invalid(f"the price book is wrong: {'; '.join(mistakes[:5])}") from None
     seen: dict[tuple[str, str], str] = {}
+    meters: dict[str, str] = {}
     codes: set[str] = set()
     for sku in book.sku:
         if sku.code in codes:
@@ -102,6 +147,10 @@ def parse(content: str) -> PriceBook:
             other = seen.setdefault((model, sku.profile), sku.code)
             if other != sku.code:
                 raise Invalid(f"{model} {sku.profile}".strip() + f" belongs to both {other} and {sku.code}")
+        if sku.meter:
+            other = meters.setdefault(sku.meter, sku.code)
+            if other != sku.code:
+                raise Invalid(f"the meter {sku.meter} belongs to both {other} and {sku.code}")
     return book
 
 

@@ -8,12 +8,16 @@ from typing import Any
 from billing.core.clock import Clock
 from billing.core.errors import Conflict
 from billing.core.money import Asset
-from billing.core.period import Span
+from billing.core.period import Span, rfc3339
 from billing.db.engine import Database, Session
+from billing.events import store as events
+from billing.events.meter import Meter, Total
 from billing.pricing import store
+from billing.pricing.metered import rate_meters
 from billing.pricing.pricebook import parse
 from billing.pricing.rating import NO_EVIDENCE, LineEvidence, RatedLine, difference, rate
 from billing.pricing.store import PriceChange
+from billing.pricing.store import meters as meters_store
 from billing.trail.store import Deed, record
 
 ClosedUntil = Callable[[Session], datetime | None]
@@ -54,12 +58,21 @@ class Rater:
             return store.prices(session)
 
 
-def rated(session: Session, period: Span, tenant_ids: Sequence[int] | None = None) -> Rated:
+def rated(
+    session: Session, period: Span, tenant_ids: Sequence[int] | None = None, meters: Sequence[Meter] = ()
+) -> Rated:
     """Rate what some tenants (or all) used in a period and was not charged yet; or charged and is not used any more.
+    `meters` are the declared ones.
 
     Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
     """
     missing = store.unpriced(session, period)
+    totals = _totals(session, period, tenant_ids, meters)
+    missing += [
+        f"the meter {one.meter} has no price at {rfc3339(one.first.replace(microsecond=0))}"
+        for one in totals
+        if one.span is None
+    ]
     if missing:
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = store.currency(session)
@@ -70,4 +83,23 @@ def rated(session: Session, period: Span, tenant_ids: Sequence[int] | None = Non
         (line, difference(line, behind.get(line.key, NO_EVIDENCE), charged.get(line.key)))
         for line in rate(quantities, charged, currency)
     ]
-    return Rated(currency, lines, store.titles(session))
+    metered = rate_meters(
+        totals,
+        meters_store.prices(session, period),
+        meters,
+        meters_store.charged(session, period, tenant_ids),
+        currency,
+    )
+    return Rated(currency, [*lines, *metered], store.titles(session))
+
+
+def _totals(session: Session, period: Span, tenant_ids: Sequence[int] | None, meters: Sequence[Meter]) -> list[Total]:
+    """What the meters that have a SKU come to. Raises Conflict when a SKU names a meter that is not declared: its events
+    would go unbilled."""
+    skus = meters_store.priced(session)
+    for name in sorted(skus.keys() - {meter.name for meter in meters}):
+        raise Conflict(f"{skus[name]} is a SKU of the meter {name}, which is not declared", remedy="metering.meters")
+    cuts: dict[str, list[Span]] = {}
+    for price in meters_store.prices(session, period):
+        cuts.setdefault(price.meter, []).append(price.span)
+    return events.totals(session, [meter for meter in meters if meter.name in skus], period, cuts, tenant_ids)

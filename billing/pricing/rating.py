@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
 from billing.core.money import Asset, half_even, largest_remainder
 from billing.core.period import HOUR, Span
+from billing.core.quantity import part
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,14 +62,28 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """What a line of a meter is about: `quantity` of its unit, out of so many events, priced by `unit_size` units."""
+
+    meter: str
+    aggregation: str
+    unit: str
+    unit_size: int
+    quantity: Decimal
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
 class RatedLine:
-    """A line's quantity and amount, in the currency's smallest unit, and how devices share it."""
+    """A line's quantity and amount, in the currency's smallest unit, and how devices share it. A line of a meter has no
+    seconds, and one share without a device."""
 
     key: LineKey
     span: Span
     seconds: int
     amount: int
     shares: list[Share] = field(default_factory=list)
+    metered: Metered | None = None
 
 
 def price_of(seconds: int, unit_price: Decimal, currency: Asset) -> int:
@@ -144,9 +159,13 @@ def _shares(wanted: Shares, before: Shares) -> list[Share]:
 
 
 def part_of(line: RatedLine, amount: int) -> RatedLine:
-    """A part of a line that is worth `amount`, with the like part of its seconds; shares sum to it exactly. What is left
-    of the line is left for later: a line is always what was not charged yet."""
+    """A part of a line that is worth `amount`, with the like part of its seconds or quantity; shares sum to it exactly. What
+    is left of the line is left for later: a line is always what was not charged yet."""
     assert line.amount and 0 <= amount * (1 if line.amount > 0 else -1) <= abs(line.amount)
+    if line.metered is not None:
+        quantity = part(line.metered.quantity, abs(amount), abs(line.amount))
+        metered = replace(line.metered, quantity=quantity)
+        return replace(line, amount=amount, shares=[Share(None, 0, amount)], metered=metered)
     seconds = line.seconds * amount // line.amount
     shares, reached, taken = [], (0, 0), (0, 0)
     for share in line.shares:

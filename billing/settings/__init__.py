@@ -19,12 +19,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import ChainSettings, TokenSettings, WalletSettings
-from billing.settings.metering import MeteringSettings, SourceSettings
+from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
 
 __all__ = [
     "ChainSettings",
+    "MeterSettings",
+    "MeteringSettings",
     "Settings",
     "SourceSettings",
     "TokenSettings",
@@ -105,6 +107,7 @@ class Settings(BaseSettings):
     def _unique(self) -> Self:
         for what, values in (
             ("metering.sources.name", [source.name for source in self.metering.sources]),
+            ("metering.meters.name", [meter.name for meter in self.metering.meters]),
             ("chains.name", [chain.name for chain in self.chains]),
             ("chains.chain_id", [chain.chain_id for chain in self.chains]),
         ):

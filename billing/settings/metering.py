@@ -1,4 +1,4 @@
-"""Settings of metering: the sources."""
+"""Settings of metering: the sources of GPU time, and the meters of pushed events."""
 
 import re
 from typing import Annotated, Final, Literal, Self
@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from billing.core.errors import Invalid
 from billing.core.period import parse_time
+from billing.events.meter import BUILT_IN, parse_path
 from billing.metering.exporters import exporter_named
 from billing.metering.sources.access import Access
 from billing.metering.sources.slurm import inventory
@@ -218,5 +219,36 @@ class SourceSettings(Section):
         return self.max_gap_seconds or self.scrape_interval_seconds * 5 // 2
 
 
+class MeterSettings(Section):
+    """One meter: what pushed events of a type come to."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$", description="Unique name; a SKU of the price book names it")
+    event_type: str = Field(min_length=1, max_length=200, description="Type of the events that it counts")
+    value: str = Field(
+        default="", max_length=200, description="Where the value is in an event's data: /usage/tokens or $.usage.tokens"
+    )
+    aggregation: Literal["sum", "count", "max", "latest"] = Field(
+        description="sum, count, max or latest; the last two by subject, and the subjects of a tenant add up"
+    )
+    unit: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9 /-]{0,30}$", description="What one is called on the invoice")
+
+    @field_validator("value")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        as_value_error(lambda: parse_path(value))
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.aggregation == "count" and self.value:
+            raise ValueError("a count has no value")
+        if self.aggregation != "count" and not self.value:
+            raise ValueError(f"a {self.aggregation} needs value, the path to it")
+        if self.name == BUILT_IN or self.unit == "device-hour":
+            raise ValueError(f"{BUILT_IN} and device-hour are what GPUs are metered in")
+        return self
+
+
 class MeteringSettings(Section):
     sources: list[SourceSettings] = Field(default_factory=list, description="Where GPU samples come from")
+    meters: list[MeterSettings] = Field(default_factory=list, description="What pushed events are counted as")

@@ -20,6 +20,15 @@ SAMPLES: Final = Counter("stablemeter_samples_read", "Samples read from sources.
 SCRAPES: Final = Counter(
     "stablemeter_scrapes", "Exporter pages asked for directly, by outcome.", ["source", "outcome"], registry=_registry
 )
+EVENTS: Final = Counter(
+    "stablemeter_events", "Pushed events: accepted, duplicate, or conflict (refused).", ["outcome"], registry=_registry
+)
+EVENTS_UNKNOWN: Final = Counter(
+    "stablemeter_events_unknown",
+    "Pushed events that nothing bills yet: no meter of their type, or no tenant of their subject.",
+    ["what"],
+    registry=_registry,
+)
 BLOCKS: Final = Counter("stablemeter_blocks_read", "Blocks read.", ["chain"], registry=_registry)
 LOGS: Final = Counter("stablemeter_logs_read", "Transfer logs read, watched or not.", ["chain"], registry=_registry)
 TRANSFERS: Final = Counter(
@@ -91,7 +100,8 @@ GAUGES: Final = (
     PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (
-    WINDOWS, SAMPLES, SCRAPES, BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
+    WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN,
+    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
 )  # fmt: skip
 
 Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]

@@ -8,7 +8,18 @@ from fastapi.routing import APIRoute
 from billing.bootstrap import App
 from billing.db import migrate
 from billing.web import auth, errors
-from billing.web.api import conservation, devices, exceptions, exclusions, invoices, leases, payments, tenants, usage
+from billing.web.api import (
+    conservation,
+    devices,
+    events,
+    exceptions,
+    exclusions,
+    invoices,
+    leases,
+    payments,
+    tenants,
+    usage,
+)
 from billing.web.bodies import Route
 from billing.web.deps import Wired
 from billing.web.pages import docs, health, pay
@@ -27,6 +38,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     devices.router,
     usage.router,
     conservation.router,
+    events.router,
     invoices.router,
     payments.router,
     exceptions.router,

@@ -15,6 +15,7 @@ from billing.chain.watcher import Chain
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
+from billing.events.ingester import Ingester
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
 
@@ -31,6 +32,7 @@ class Wired:
         self.database: Database = app.database
         self.clock: Clock = app.clock
         self.registrar: Registrar = app.registrar
+        self.ingester: Ingester = app.ingester
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

@@ -16,6 +16,8 @@ from billing.web import errors
 from billing.web.limits import Limiter
 
 BODY_BYTES_MAX: Final = 1 << 20
+BODY_BYTES_MAX_OF: Final = {"/api/v1/events": 8 << 20}
+"""Paths that take larger bodies than the others."""
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -56,7 +58,7 @@ class Shield:
             if refusal is not None:
                 await refusal(scope, receive, seen.send)
             else:
-                await self._app(scope, _limited(receive), seen.send)
+                await self._app(scope, _limited(receive, _bytes_max(scope)), seen.send)
         except Exception:
             if seen.status is None:
                 await errors.bug(Request(scope))(scope, receive, seen.send)
@@ -103,13 +105,18 @@ def _refusal(scope: Scope) -> Any:
     """The answer to what is refused before any route sees it; None for the rest. No text with a NUL reaches the database."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
         return errors.problem(HTTPStatus.BAD_REQUEST, "the path or the query holds a NUL")
+    most = _bytes_max(scope)
     for name, value in scope["headers"]:
-        if name == b"content-length" and (len(value) > 12 or not value.isdigit() or int(value) > BODY_BYTES_MAX):
-            return _too_large()
+        if name == b"content-length" and (len(value) > 12 or not value.isdigit() or int(value) > most):
+            return errors.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(most))
     return None
 
 
-def _limited(receive: Receive) -> Receive:
+def _bytes_max(scope: Scope) -> int:
+    return BODY_BYTES_MAX_OF.get(scope["path"], BODY_BYTES_MAX)
+
+
+def _limited(receive: Receive, most: int) -> Receive:
     """Counts a body as it arrives: one that comes in chunks tells no length beforehand."""
     total = 0
 
@@ -118,15 +125,12 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         if message["type"] == "http.request":
             total += len(message.get("body", b""))
-            if total > BODY_BYTES_MAX:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+            if total > most:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(most))
         return message
 
     return counted
 
 
-_TOO_LARGE: Final = f"a body may have {BODY_BYTES_MAX} bytes"
-
-
-def _too_large() -> Any:
-    return errors.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
+def _too_large(most: int) -> str:
+    return f"a body may have {most} bytes"

@@ -126,6 +126,7 @@ def test_late_usage_comes_as_a_line_of_the_next_invoice_that_names_its_month(sit
     with site.app.database.transaction() as session:
         parsed = documents.parse(store.document(session, invoice.id))
     assert isinstance(parsed, InvoiceDocument) and parsed.lines[1].period.start == "2026-10-01T00:00:00Z"
+    assert isinstance(parsed.lines[1], documents.Line)
     assert parsed.lines[1].coverage == "1.0000" and parsed.total == "120.00"
     assert site.issue(11) == [] and site.app.issuer.tick() == 0
     assert site.app.drafter.preview(MONTHS[10]).late == [] == site.app.drafter.preview(MONTHS[11]).late

@@ -1,6 +1,7 @@
 """Documents: one spelling, any change shows, and the verifier tells consistency from origin."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from billing.core.errors import Invalid
 from billing.core.onchain import Address, Hash32, checksum
+from billing.core.quantity import plain
 from billing.invoicing import document as documents
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import InvoiceDocument, Line, MeterLine
 from billing.invoicing.verify import address_of, verify
 from billing.wallets.wallet import TreasuryKind, forwarder_wallet
 
@@ -25,17 +27,25 @@ def content(name: str = "invoice.json") -> bytes:
     return (GOLDEN / name).read_bytes()
 
 
+def metered(**fields: Any) -> bytes:
+    """The golden invoice with lines of meters, the first of which has other fields."""
+    raw = json.loads(content("metered.json"))
+    raw["lines"][1] |= fields
+    return rfc8785.dumps(raw)
+
+
 def changed(**fields: Any) -> bytes:
     """The golden invoice with other fields, canonical again."""
     return rfc8785.dumps({**json.loads(content()), **fields})
 
 
-def test_the_golden_document_keeps_its_bytes_digest_and_address() -> None:
-    parsed = documents.parse(content())
+@pytest.mark.parametrize(("name", "beside"), [("invoice", "expected"), ("metered", "expected-metered")])
+def test_the_golden_documents_keep_their_bytes_digest_and_address(name: str, beside: str) -> None:
+    parsed = documents.parse(content(f"{name}.json"))
     assert isinstance(parsed, InvoiceDocument)
-    assert documents.canonical(parsed) == content()
-    expected = json.loads((GOLDEN / "expected.json").read_text())
-    digest = documents.digest(content())
+    assert documents.canonical(parsed) == content(f"{name}.json")
+    expected = json.loads((GOLDEN / f"{beside}.json").read_text())
+    digest = documents.digest(content(f"{name}.json"))
     assert digest == expected["digest"]
     address = address_of(parsed, digest)
     assert address is not None and checksum(address) == expected["address"]
@@ -127,14 +137,60 @@ def test_what_is_no_canonical_document_is_refused(broken: bytes, words: str) -> 
         documents.parse(broken)
 
 
+def test_a_line_is_of_time_or_of_a_meter_and_never_both() -> None:
+    parsed = documents.parse(content("metered.json"))
+    assert isinstance(parsed, InvoiceDocument)
+    assert [type(line) for line in parsed.lines] == [Line, MeterLine, MeterLine]
+    assert metered() == content("metered.json")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"quantity_seconds": 5},
+        {"coverage": "1.0000"},
+        {"quantity": "2500000.50"},
+        {"quantity": "02"},
+        {"quantity": "-0"},
+        {"quantity": "1e3"},
+        {"quantity": "1."},
+        {"quantity": ".5"},
+        {"quantity": 5},
+        {"quantity": "1.0000000000000000001"},
+        {"unit_size": 0},
+        {"unit_size": "1000"},
+        {"events": -1},
+        {"aggregation": "average"},
+        {"meter": ""},
+        {"unit_price": "-1"},
+        {"rounding": "up"},
+        {"usage_digest": "AB" * 32},
+    ],
+)
+def test_a_line_of_a_meter_has_one_spelling(wrong: dict[str, Any]) -> None:
+    with pytest.raises(Invalid, match="malformed at lines"):
+        documents.parse(metered(**wrong))
+
+
+def test_the_lines_of_meters_are_in_the_sum() -> None:
+    with pytest.raises(Invalid, match="does not add up"):
+        documents.parse(metered(amount="0.76"))
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=18, min_value=-(10**20), max_value=10**20))
+def test_every_quantity_has_exactly_one_text_that_documents_accept(value: Decimal) -> None:
+    written = plain(value)
+    parsed = documents.parse(metered(quantity=written))
+    assert isinstance(parsed, InvoiceDocument) and isinstance(parsed.lines[1], MeterLine)
+    assert Decimal(parsed.lines[1].quantity) == value
+
+
 def test_a_credit_note_has_no_address() -> None:
     verdict = verify(content("credit-note.json"), [WALLET.pin()], None)
     assert verdict.address is None and not verdict.genuine
 
 
 def test_rates_have_one_spelling() -> None:
-    from decimal import Decimal
-
     assert [documents.rate_text(Decimal(t)) for t in ("2.490", "100", "0.000001", "1E+2", "0")] == [
         "2.49",
         "100",

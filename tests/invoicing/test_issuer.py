@@ -15,7 +15,7 @@ from billing.fleet.gpu import DeviceKey
 from billing.invoicing import document as documents
 from billing.invoicing import store
 from billing.invoicing.archive import Archive
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import InvoiceDocument, Line
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.ledger import store as ledger
 from billing.metering.store import facts
@@ -54,6 +54,7 @@ def test_an_invoice_says_what_was_used_and_where_to_pay(made: World) -> None:
         (line,) = store.lines(session, invoice.id)
         behind = facts.intervals(session, invoice.tenant_id, line.sku, line.period)
     assert isinstance(parsed, InvoiceDocument)
+    assert isinstance(parsed.lines[0], Line)
     assert (parsed.total, parsed.lines[0].quantity_seconds, parsed.lines[0].unit_price) == ("200.00", 360_000, "2")
     assert [(s.token, s.decimals) for s in parsed.settlement] == [("USDC", 6), ("NRUSD", 6)], (
         "the watched token is not offered"

@@ -15,7 +15,7 @@ from billing.core.period import FOREVER, Span, month
 from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
 from billing.leasing.leaser import Leaser
-from billing.pricing.pricebook import parse
+from billing.pricing.pricebook import Rate, parse
 from billing.pricing.rater import Rater, rated
 from billing.pricing.rating import Charged, LineKey, Quantity, price_of, rate
 from billing.tenants.registrar import Registrar
@@ -149,9 +149,9 @@ def test_a_book_may_not_reach_back_into_closed_time(database: Database) -> None:
         rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-09-30\nper_hour = "3.00"\n', actor="test")
     changes = rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-10-01\nper_hour = "3.00"\n', actor="test")
     assert [(change.before, change.after) for change in changes] == [
-        (None, Decimal("2.49")),
-        (Decimal("2.49"), None),
-        (None, Decimal(3)),
+        (None, Rate(Decimal("2.49"))),
+        (Rate(Decimal("2.49")), None),
+        (None, Rate(Decimal(3))),
     ]
     assert rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-10-01\nper_hour = "3.00"\n', actor="test") == []
 

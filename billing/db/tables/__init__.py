@@ -16,6 +16,7 @@ metadata = SQLModel.metadata
 
 from billing.db.tables import (  # noqa: E402
     chain,
+    events,
     fleet,
     invoicing,
     leasing,
@@ -31,6 +32,7 @@ from billing.db.tables import (  # noqa: E402
 
 __all__ = [
     "chain",
+    "events",
     "fleet",
     "invoicing",
     "leasing",

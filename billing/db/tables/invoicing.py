@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueCo
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
-from billing.db.columns import Json, Price, SpanColumn, Units, UtcTime, key, ref, ref_or_none
+from billing.db.columns import Json, Price, Quantity, SpanColumn, Units, UtcTime, key, ref, ref_or_none
 
 
 class NumberSeriesRow(SQLModel, table=True):
@@ -57,10 +57,15 @@ class InvoiceRow(SQLModel, table=True):
 
 
 class InvoiceLineRow(SQLModel, table=True):
-    """A line as it stands in the document. `tenant_id` is who used it: the payer, or a reseller's customer."""
+    """A line as it stands in the document: of time, or of a meter. `tenant_id` is who used it: the payer, or a reseller's
+    customer."""
 
     __tablename__: ClassVar[Any] = "invoice_line"
-    __table_args__ = (UniqueConstraint("invoice_id", "position"),)
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "position"),
+        CheckConstraint("num_nulls(meter, aggregation, unit, unit_size, quantity, events) in (0, 6)", name="metered"),
+        CheckConstraint("meter is null or (quantity_seconds = 0 and measured_seconds = 0)", name="no_time"),
+    )
 
     id: int | None = key()
     invoice_id: int = ref("invoice.id")
@@ -70,6 +75,12 @@ class InvoiceLineRow(SQLModel, table=True):
     description: str
     during: Span = Field(sa_type=SpanColumn)
     quantity_seconds: int = Field(sa_type=BigInteger)
+    meter: str | None = Field(default=None, nullable=True)
+    aggregation: str | None = Field(default=None, nullable=True)
+    unit: str | None = Field(default=None, nullable=True)
+    unit_size: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    quantity: Decimal | None = Field(default=None, sa_type=Quantity, nullable=True)
+    events: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     unit_price: Decimal = Field(sa_type=Price)
     amount: int = Field(sa_type=Units)
     measured_seconds: int = Field(sa_type=BigInteger)

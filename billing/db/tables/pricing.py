@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
-from billing.db.columns import Price, SpanColumn, Texts, Units, UtcTime, key, ref, ref_or_none
+from billing.db.columns import Price, Quantity, SpanColumn, Texts, Units, UtcTime, key, ref, ref_or_none
 
 
 class PriceBookRow(SQLModel, table=True):
@@ -25,7 +25,8 @@ class PriceBookRow(SQLModel, table=True):
 
 
 class SkuRow(SQLModel, table=True):
-    """What is sold. A device belongs to the SKU that lists its model and has its MIG profile."""
+    """What is sold: devices, or what a meter counts. A device belongs to the SKU that lists its model and has its MIG
+    profile."""
 
     __tablename__: ClassVar[Any] = "sku"
 
@@ -33,10 +34,12 @@ class SkuRow(SQLModel, table=True):
     title: str
     models: list[str] = Field(sa_type=Texts)
     profile: str = ""
+    meter: str = ""
 
 
 class PriceRow(SQLModel, table=True):
-    """A flat price per device-hour, in force during a span. One SKU has one price at a moment."""
+    """A flat price in force during a span: per device-hour, or of `unit_size` units of a meter. One SKU has one price at a
+    moment."""
 
     __tablename__: ClassVar[Any] = "price"
     __table_args__ = (
@@ -48,6 +51,10 @@ class PriceRow(SQLModel, table=True):
             where=text("superseded_at is null"),
         ),
         CheckConstraint("per_hour >= 0", name="not_negative"),
+        CheckConstraint("per_unit >= 0 and unit_size > 0", name="per_unit"),
+        CheckConstraint(
+            "(per_hour is null) <> (per_unit is null) and (per_unit is null) = (unit_size is null)", name="kind"
+        ),
     )
 
     id: int | None = key()
@@ -55,19 +62,26 @@ class PriceRow(SQLModel, table=True):
     sku: str = Field(foreign_key="sku.code")
     currency: str
     exponent: int
-    per_hour: Decimal = Field(sa_type=Price)
+    per_hour: Decimal | None = Field(default=None, sa_type=Price, nullable=True)
+    per_unit: Decimal | None = Field(default=None, sa_type=Price, nullable=True)
+    unit_size: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     during: Span = Field(sa_type=SpanColumn)
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
 class ChargeRow(SQLModel, table=True):
-    """Rated usage of one device at one price, as it was invoiced. Append only: a void writes the opposite amount.
+    """Rated usage at one price, as it was invoiced: the seconds of a device, or the `quantity` of a meter. Append only: a void
+    writes the opposite amount.
 
-    `device_id` is empty only for charges that were rebuilt from an archived document.
+    `device_id` is empty for a meter, and for charges that were rebuilt from an archived document.
     """
 
     __tablename__: ClassVar[Any] = "charge"
-    __table_args__ = (CheckConstraint("kind in ('usage', 'cancel')", name="kind"),)
+    __table_args__ = (
+        CheckConstraint("kind in ('usage', 'cancel')", name="kind"),
+        CheckConstraint("(meter is null) = (quantity is null)", name="metered"),
+        CheckConstraint("meter is null or (seconds = 0 and device_id is null)", name="no_time"),
+    )
 
     id: int | None = key()
     invoice_id: int = ref("invoice.id", index=True)
@@ -79,6 +93,8 @@ class ChargeRow(SQLModel, table=True):
     currency: str
     during: Span = Field(sa_type=SpanColumn)
     seconds: int = Field(sa_type=BigInteger)
+    meter: str | None = Field(default=None, nullable=True)
+    quantity: Decimal | None = Field(default=None, sa_type=Quantity, nullable=True)
     amount: int = Field(sa_type=Units)
     kind: str
     usage_digest: str

@@ -1,7 +1,7 @@
 """Rows of invoices, lines, credit notes and number series; `credit` keeps the tenants' credit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
 from billing.ledger import store as ledger
+from billing.pricing.rating import Metered
 
 
 def next_counter(session: Session, series: str) -> int:
@@ -113,6 +114,7 @@ def add(session: Session, one: Issued) -> int:
             quantity_seconds=line.rated.seconds,
             unit_price=line.rated.key.unit_price,
             amount=line.rated.amount,
+            **(asdict(line.rated.metered) if line.rated.metered else {}),
             measured_seconds=line.evidence.measured_seconds,
             bridged_seconds=line.evidence.bridged_seconds,
             excluded=[list(one) for one in line.evidence.excluded],
@@ -222,9 +224,17 @@ def lines(session: Session, invoice_id: int) -> list[InvoiceLine]:
             [(str(reason), int(seconds)) for reason, seconds in row.excluded],
             row.usage_digest,
             row.bridged_seconds,
+            _metered(row),
         )
         for row, slug in rows
     ]
+
+
+def _metered(row: InvoiceLineRow) -> Metered | None:
+    if row.meter is None:
+        return None
+    assert row.quantity is not None  # the database sees to it that all of them are there
+    return Metered(row.meter, row.aggregation or "", row.unit or "", row.unit_size or 1, row.quantity, row.events or 0)
 
 
 def document(session: Session, invoice_id: int) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlmodel import Session
 
-from billing.core.period import Seconds, at_second, epoch_seconds, month_of, month_starts
+from billing.core.period import Seconds, at_second, month_starts
 from billing.db.engine import raw_cursor
 from billing.fleet.gpu import Seat
 from billing.metering.coverage import Seen, Segment, State
@@ -157,17 +157,6 @@ def save_usage(
     ]
     columns = "tenant_id, device_id, seat, during, basis, lease_id, source_id, bridged, recorded_at"
     _save(session, "usage", changes, columns, rows, now)
-
-
-def note_change(session: Session, window: Seconds, now: datetime) -> None:
-    """Remember that usage of the window's months changed."""
-    first = epoch_seconds(month_of(at_second(window[0])).start)
-    months = [first, *month_starts((first, window[1]))]
-    raw_cursor(session).executemany(
-        "INSERT INTO usage_month (start, changed_at) VALUES (to_timestamp(%s), %s)"
-        " ON CONFLICT (start) DO UPDATE SET changed_at = greatest(usage_month.changed_at, EXCLUDED.changed_at)",
-        [(start, now) for start in months],
-    )
 
 
 def save_exclusions(session: Session, changes: Mapping[int, Change[Excluded]], now: datetime) -> None:

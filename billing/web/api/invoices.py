@@ -12,7 +12,7 @@ from billing.core.onchain import Address, Hash32, checksum, payment_uri
 from billing.core.period import parse_month, rfc3339
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import InvoiceDocument, MeterLine
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.valuation import units_due
@@ -39,19 +39,27 @@ class ExcludedTime(BaseModel):
 
 
 class LineOut(BaseModel):
-    """As in the document. `coverage` is the share of the billed time that was also measured."""
+    """As in the document. `coverage` is the share of the billed time that was also measured; of a line of a meter it is null,
+    and so is `quantity_seconds`. `unit_price` is for `unit_size` of `unit`: one device-hour, or that many units of a meter,
+    whose `quantity` is decimal text."""
 
     description: str
     sku: str
-    quantity_seconds: int
+    quantity_seconds: int | None
     unit_price: str
     amount: str
-    coverage: str
+    coverage: str | None
     excluded_seconds: int
     tenant: str
     period: Period
     excluded: list[ExcludedTime]
     usage_digest: str
+    unit: str
+    unit_size: int
+    meter: str | None
+    aggregation: str | None
+    quantity: str | None
+    events: int | None
 
 
 class PaymentOption(BaseModel):
@@ -207,16 +215,25 @@ def _out(web: Wired, invoice: Invoice, document: InvoiceDocument) -> InvoiceOut:
 
 def _line(document: InvoiceDocument, position: int) -> LineOut:
     line = document.lines[position]
+    metered = line if isinstance(line, MeterLine) else None
+    time = None if isinstance(line, MeterLine) else line
+    excluded = time.excluded if time else []
     return LineOut(
         description=line.description,
         sku=line.sku,
-        quantity_seconds=line.quantity_seconds,
+        quantity_seconds=time.quantity_seconds if time else None,
         unit_price=line.unit_price,
         amount=line.amount,
-        coverage=line.coverage,
-        excluded_seconds=sum(one.seconds for one in line.excluded),
+        coverage=time.coverage if time else None,
+        excluded_seconds=sum(one.seconds for one in excluded),
         tenant=line.tenant,
         period=Period(start=line.period.start, end=line.period.end),
-        excluded=[ExcludedTime(reason=one.reason, seconds=one.seconds) for one in line.excluded],
+        excluded=[ExcludedTime(reason=one.reason, seconds=one.seconds) for one in excluded],
         usage_digest=line.usage_digest,
+        unit=line.unit,
+        unit_size=metered.unit_size if metered else 1,
+        meter=metered.meter if metered else None,
+        aggregation=metered.aggregation if metered else None,
+        quantity=metered.quantity if metered else None,
+        events=metered.events if metered else None,
     )

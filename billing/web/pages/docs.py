@@ -51,7 +51,7 @@ def _route(route: APIRoute, method: str, described: dict[str, Any]) -> dict[str,
 def _fields(operation: dict[str, Any], described: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
     """The fields of a body: (name, where, needed, description)."""
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    if content is None:
+    if content is None or "$ref" not in content["schema"]:
         return []
     body = described["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
     needed = body.get("required", ())

@@ -12,7 +12,7 @@ from billing.chain.watcher import Chain
 from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
-from billing.invoicing.document import InvoiceDocument, XpubTerms
+from billing.invoicing.document import InvoiceDocument, Line, MeterLine, XpubTerms
 from billing.invoicing.invoice import Invoice
 from billing.web.api.invoices import PaymentOption, payment_options
 from billing.web.pages import words
@@ -178,6 +178,7 @@ def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
         "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
         "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
         "lines": _lines(document),
+        "has_meters": any(isinstance(line, MeterLine) for line in document.lines),
         "address": checksum(invoice.address) if invoice.address else None,
         "is_xpub": isinstance(document.wallet, XpubTerms),
         "is_closed": now.state in (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID),
@@ -226,15 +227,46 @@ def _lines(document: InvoiceDocument) -> Sequence[dict[str, Any]]:
         {
             "description": line.description,
             "sku": line.sku,
-            "hours": words.hours(line.quantity_seconds),
-            "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
-            "price": words.price(line.unit_price),
             "amount": words.amount(line.amount),
             "part": ""
             if (line.period.start, line.period.end) == whole
             else words.span(line.period.start, line.period.end),
-            "coverage": words.percent(line.coverage),
-            "excluded": [f"{words.hours(one.seconds)} h not billed: {one.reason}" for one in line.excluded],
+            **(_of_meter(line) if isinstance(line, MeterLine) else _of_time(line)),
         }
         for line in document.lines
     ]
+
+
+def _of_meter(line: MeterLine) -> dict[str, Any]:
+    size = "" if line.unit_size == 1 else f"{line.unit_size:,} "
+    return {
+        "quantity": words.thousands(line.quantity),
+        "unit": line.unit,
+        "price": words.price(line.unit_price),
+        "per": f"per {size}{line.unit}",
+        "source": f"{_HOW[line.aggregation]} {line.events:,} event{'' if line.events == 1 else 's'}",
+        "seconds": "",
+        "coverage": "",
+        "excluded": [],
+    }
+
+
+_HOW: Final = {
+    "sum": "Sum of",
+    "count": "Count of",
+    "max": "Maximum by subject, from",
+    "latest": "Latest by subject, from",
+}
+
+
+def _of_time(line: Line) -> dict[str, Any]:
+    return {
+        "quantity": words.hours(line.quantity_seconds),
+        "unit": "GPU-hours",
+        "per": "",
+        "source": "",
+        "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
+        "price": words.price(line.unit_price),
+        "coverage": words.percent(line.coverage),
+        "excluded": [f"{words.hours(one.seconds)} h not billed: {one.reason}" for one in line.excluded],
+    }

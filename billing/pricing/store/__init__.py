@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
@@ -13,7 +12,7 @@ from billing.core.errors import Conflict, NotFound
 from billing.core.money import Asset
 from billing.core.period import Span
 from billing.db.tables.pricing import ChargeRow, PriceBookRow, PriceRow, SkuRow
-from billing.pricing.pricebook import PriceBook, digest
+from billing.pricing.pricebook import PriceBook, Rate, digest
 from billing.pricing.rating import Charged, LineEvidence, LineKey, Quantity, RatedLine
 
 
@@ -23,18 +22,19 @@ class PriceChange:
 
     sku: str
     span: Span
-    before: Decimal | None
-    after: Decimal | None
+    before: Rate | None
+    after: Rate | None
 
 
 def plan(session: Session, book: PriceBook, closed_until: datetime | None) -> list[PriceChange]:
     """How a book would change the prices in force. Raises Conflict when it reaches back into closed time."""
+    _require_same_meters(session, book)
     changes = []
     rows = session.exec(
         select(PriceRow).where(col(PriceRow.superseded_at).is_(None)).order_by(col(PriceRow.during))
     ).all()
     for code in sorted({row.sku for row in rows} | {sku.code for sku in book.sku}):
-        old = {row.during: row.per_hour for row in rows if row.sku == code}
+        old = {row.during: _rate(row) for row in rows if row.sku == code}
         new = next((dict(sku.spans()) for sku in book.sku if sku.code == code), {})
         for span in sorted({*old, *new}):
             before, after = old.get(span), new.get(span)
@@ -48,6 +48,22 @@ def plan(session: Session, book: PriceBook, closed_until: datetime | None) -> li
                     remedy=f"change prices from {closed_until.isoformat()} on",
                 )
     return changes
+
+
+def _rate(row: PriceRow) -> Rate:
+    if row.per_unit is not None:
+        return Rate(row.per_unit, row.unit_size or 1)
+    assert row.per_hour is not None
+    return Rate(row.per_hour)
+
+
+def _require_same_meters(session: Session, book: PriceBook) -> None:
+    """What a SKU stands for is on invoices already. Raises Conflict when a book makes it something else."""
+    known = {row.code: row.meter for row in session.exec(select(SkuRow))}
+    for sku in book.sku:
+        if known.get(sku.code, sku.meter) != sku.meter:
+            was = f"the meter {known[sku.code]}" if known[sku.code] else "devices"
+            raise Conflict(f"{sku.code} is a SKU of {was} and cannot become another", remedy="use a new code")
 
 
 def _same_until(changes: Sequence[PriceChange], change: PriceChange, closed: datetime) -> bool:
@@ -70,7 +86,7 @@ def apply(
     row = PriceBookRow(digest=digest(content), content=content, applied_at=now, applied_by=actor)
     session.add(row)
     for sku in book.sku:
-        session.merge(SkuRow(code=sku.code, title=sku.title, models=sku.models, profile=sku.profile))
+        session.merge(SkuRow(code=sku.code, title=sku.title, models=sku.models, profile=sku.profile, meter=sku.meter))
     session.flush()
     assert row.id is not None
     gone = {(change.sku, change.span) for change in changes if change.before is not None}
@@ -87,7 +103,9 @@ def apply(
                     sku=change.sku,
                     currency=book.currency,
                     exponent=book.exponent,
-                    per_hour=change.after,
+                    per_hour=None if change.after.unit_size else change.after.price,
+                    per_unit=change.after.price if change.after.unit_size else None,
+                    unit_size=change.after.unit_size or None,
                     during=change.span,
                 )
             )
@@ -115,8 +133,11 @@ def prices(session: Session) -> list[dict[str, Any]]:
             "title": sku.title,
             "models": sku.models,
             "profile": sku.profile,
+            "meter": sku.meter or None,
             "currency": price.currency,
-            "per_hour": format(price.per_hour, "f"),
+            "per_hour": None if price.per_hour is None else format(price.per_hour, "f"),
+            "per_unit": None if price.per_unit is None else format(price.per_unit, "f"),
+            "unit_size": price.unit_size,
             "from": price.during.start,
             "until": None if price.during.is_open else price.during.end,
         }
@@ -276,8 +297,8 @@ def _excluded(session: Session, period: Span, values: dict[str, Any]) -> dict[Li
 
 
 def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, Charged]:
-    """What was charged so far for each line of a period, on whatever invoice; voids taken off."""
-    query = select(ChargeRow).where(col(ChargeRow.during).op("<@")(period))
+    """What was charged so far for each line of time in a period, on whatever invoice; voids taken off."""
+    query = select(ChargeRow).where(col(ChargeRow.meter).is_(None), col(ChargeRow.during).op("<@")(period))
     if tenant_ids is not None:
         query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
     found: dict[LineKey, Charged] = {}
@@ -300,6 +321,8 @@ def charge(session: Session, invoice_id: int, position: int, line: RatedLine, cu
             currency=currency,
             during=line.span,
             seconds=share.seconds,
+            meter=line.metered.meter if line.metered else None,
+            quantity=line.metered.quantity if line.metered else None,
             amount=share.amount,
             kind="usage",
             usage_digest=usage_digest,
@@ -322,6 +345,8 @@ def cancel(session: Session, invoice_id: int) -> None:
             currency=row.currency,
             during=row.during,
             seconds=-row.seconds,
+            meter=row.meter,
+            quantity=None if row.quantity is None else row.quantity.copy_negate(),
             amount=-row.amount,
             kind="cancel",
             usage_digest=row.usage_digest,

@@ -1,0 +1,21 @@
+"""Which months changed: what was invoiced for one of them is looked at again."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing.core.period import Seconds, at_second, epoch_seconds, month_of, month_starts
+
+
+def note(session: Session, window: Seconds, now: datetime) -> None:
+    """Remember that something that is billed changed in the months of a window."""
+    first = epoch_seconds(month_of(at_second(window[0])).start)
+    session.execute(
+        text(
+            "INSERT INTO usage_month (start, changed_at) SELECT to_timestamp(start), :now"
+            " FROM unnest(CAST(:starts AS bigint[])) AS start ON CONFLICT (start) DO UPDATE"
+            " SET changed_at = greatest(usage_month.changed_at, EXCLUDED.changed_at)"
+        ),
+        {"starts": [first, *month_starts((first, window[1]))], "now": now},
+    )

@@ -1,0 +1,55 @@
+"""Rows of prices and charges of meters: what is counted in events, not in time."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from sqlmodel import Session, col, select
+
+from billing.core.period import Span
+from billing.core.quantity import total
+from billing.db.tables.pricing import ChargeRow, PriceRow, SkuRow
+from billing.pricing.metered import MeterPrice
+from billing.pricing.rating import LineKey
+
+
+def prices(session: Session, period: Span) -> list[MeterPrice]:
+    """The prices of meters in force in a period, clipped to it."""
+    rows = session.exec(
+        select(PriceRow, SkuRow.meter)
+        .join(SkuRow, col(SkuRow.code) == PriceRow.sku)
+        .where(col(PriceRow.superseded_at).is_(None), col(PriceRow.per_unit).is_not(None))
+        .where(col(PriceRow.during).op("&&")(period))
+        .order_by(PriceRow.sku, col(PriceRow.during))
+    )
+    found = []
+    for row, meter in rows:
+        span = row.during.overlap(period)
+        assert span is not None and row.per_unit is not None and row.unit_size is not None
+        found.append(MeterPrice(row.sku, meter, row.per_unit, row.unit_size, span))
+    return found
+
+
+def priced(session: Session) -> dict[str, str]:
+    """{meter: SKU} of the meters that have a price at some time."""
+    rows = session.exec(
+        select(SkuRow.meter, SkuRow.code)
+        .join(PriceRow, col(PriceRow.sku) == SkuRow.code)
+        .where(col(PriceRow.superseded_at).is_(None), SkuRow.meter != "")
+    )
+    return dict(rows.all())
+
+
+def charged(
+    session: Session, period: Span, tenant_ids: Iterable[int] | None
+) -> dict[LineKey, tuple[str, Span, Decimal, int]]:
+    """(meter, span, quantity, amount) charged so far for each line of a meter in a period, voids taken off."""
+    query = select(ChargeRow).where(col(ChargeRow.meter).is_not(None), col(ChargeRow.during).op("<@")(period))
+    if tenant_ids is not None:
+        query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
+    found: dict[LineKey, tuple[str, Span, Decimal, int]] = {}
+    for row in session.exec(query):
+        assert row.meter is not None and row.quantity is not None
+        key = LineKey.of(row.tenant_id, row.sku, row.during, row.unit_price)
+        _, _, quantity, amount = found.get(key, (row.meter, row.during, Decimal(0), 0))
+        found[key] = (row.meter, row.during, total([quantity, row.quantity]), amount + row.amount)
+    return found
