@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from billing.core.errors import Conflict
+from billing.core.period import month
 from billing.events import store as events
 from billing.events.meter import digest_of_hours
 from billing.invoicing import document as documents
@@ -178,6 +179,20 @@ def test_a_void_takes_the_quantity_back_and_late_events_are_shown(site: Pushed) 
     assert [line.quantity for line in parsed.lines if isinstance(line, MeterLine)] == ["1005000000"]
     assert parsed.replaces is not None and made.findings() == []
     assert made.app.drafter.preview(PERIOD).late == []
+
+
+def test_late_events_of_an_invoiced_month_come_with_the_next_invoice(site: Pushed) -> None:
+    made = site.made
+    site.push(tokens("1", 10**9, 3))
+    site.invoiced()
+    november = month(2026, 11)
+    assert [draft.lines for draft in made.app.drafter.preview(november).drafts] == []
+    site.push(tokens("2", 5_000_000, 4))
+    (draft,) = made.app.drafter.preview(november).drafts
+    (line,) = draft.lines
+    assert line.adjusts == PERIOD and line.description == "Adjustment of 2026-10: Tokens served"
+    assert line.rated.metered is not None and int(line.rated.metered.quantity) == 5_000_000
+    assert line.rated.amount == 150
 
 
 def test_lines_of_meters_come_back_from_the_archive(site: Pushed) -> None:

@@ -1,6 +1,7 @@
 """Adjustments: whatever is learnt late, in whatever order, the invoices add up to the truth rated once."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +9,18 @@ from hypothesis import strategies as st
 from billing.core.money import Asset
 from billing.core.period import Span, month
 from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts
-from billing.pricing.rating import NO_EVIDENCE, Charged, LineKey, Quantity, RatedLine, part_of, price_of, rate
+from billing.pricing.rating import (
+    NO_EVIDENCE,
+    Charged,
+    LineKey,
+    Metered,
+    Quantity,
+    RatedLine,
+    Share,
+    part_of,
+    price_of,
+    rate,
+)
 from billing.tenants.tenant import Attribution, Tenant
 
 USD = Asset("USD", 2)
@@ -118,3 +130,18 @@ def test_a_part_of_a_line_and_its_rest_are_the_line(truth: Truth, other: Truth, 
             one = part_of(line, amount)
             assert one.amount == amount and abs(one.seconds) <= abs(line.seconds)
             assert sum(s.amount for s in one.shares) == amount and sum(s.seconds for s in one.shares) == one.seconds
+
+
+@given(st.decimals(0, 10**30, places=18), st.integers(1, 10**12), st.data())
+def test_a_part_of_a_quantity_is_exact_and_never_more_than_its_share(
+    quantity: Decimal, amount: int, data: st.DataObject
+) -> None:
+    units = data.draw(st.integers(0, amount))
+    line = RatedLine(
+        LineKey(1, "tokens", "2026-01-01", Decimal("0.3")), MONTHS[0], 0, -amount, [Share(None, 0, -amount)],
+        Metered("tokens", "sum", "token", 1, quantity.copy_negate(), 3),
+    )  # fmt: skip
+    found = part_of(line, -units)
+    assert found.metered is not None and found.amount == sum(share.amount for share in found.shares) == -units
+    share = Fraction(quantity) * units / amount
+    assert 0 <= share + Fraction(found.metered.quantity) < Fraction(1, 10**18)
