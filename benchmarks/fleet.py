@@ -75,31 +75,34 @@ class Fleet:
     hosts: list[Host]
     tenants: list[str]
     leasing: list[str]
+    span: Seconds = (FIRST, LAST)
 
     @property
     def gpus(self) -> list[Gpu]:
         return [gpu for host in self.hosts for gpu in host.gpus]
 
 
-def fleet(hosts: int) -> Fleet:
-    """40 % of the hosts are let whole, half carry labels that flip during the day, the rest is idle. A few hosts go
-    down, a few GPUs fall off their bus."""
+def fleet(hosts: int, days: int = 1) -> Fleet:
+    """40 % of the hosts are let whole, half carry labels that flip now and then, the rest is idle. A few hosts go down, a
+    few GPUs fall off their bus."""
     random = Random(20261014)
     made = Fleet([], [f"team-{n:02d}" for n in range(20)], [f"lessee-{n:02d}" for n in range(12)])
+    made.span = (FIRST, FIRST + days * DAY)
+    last = made.span[1]
     for number in range(hosts):
         host = Host(number)
         host.gpus = [_gpu(host, index, random) for index in range(PER_HOST)]
         made.hosts.append(host)
         if number % 10 < 4:
-            span = (FIRST, LAST) if number % 3 else (FIRST + 23_417, LAST - 9_857)
+            span = (FIRST, last) if number % 3 else (FIRST + 23_417, last - 9_857)
             host.lease = (made.leasing[number // 10 % len(made.leasing)], span)
         elif number % 10 < 9:
             for gpu in host.gpus:
-                gpu.held = _held(made.tenants, random)
+                gpu.held = _held(made.tenants, days, random)
         if number % 50 == 7:
-            host.down = [_span(random, 1200, 2400)]
+            host.down = [_span(random, day, 1200, 2400) for day in range(days)]
         if number % 75 == 1:
-            host.gpus[3].gone = [_span(random, 4000, 7000)]
+            host.gpus[3].gone = [_span(random, day, 4000, 7000) for day in range(days)]
     return made
 
 
@@ -113,15 +116,19 @@ def _gpu(host: Host, index: int, random: Random) -> Gpu:
     return Gpu(labels, uuid, host)
 
 
-def _span(random: Random, shortest: int, longest: int) -> Seconds:
-    start = FIRST + random.randrange(HOUR, 20 * HOUR)
+def _span(random: Random, day: int, shortest: int, longest: int) -> Seconds:
+    start = FIRST + day * DAY + random.randrange(HOUR, 20 * HOUR)
     return start, start + random.randrange(shortest, longest)
 
 
-def _held(tenants: Sequence[str], random: Random) -> list[Held]:
-    """Three GPUs of four keep their holder all day; the others change once or twice, some to idle."""
-    cuts = sorted(random.sample(range(1000 * HOUR, 1000 * 23 * HOUR), random.choice([0, 0, 0, 0, 0, 0, 1, 2])))
-    edges = [-1000 * MARGIN, *cuts, 1000 * (DAY + MARGIN)]
+def _held(tenants: Sequence[str], days: int, random: Random) -> list[Held]:
+    """On a day three GPUs of four keep their holder; the others change once or twice, some to idle."""
+    cuts = [
+        1000 * DAY * day + at
+        for day in range(days)
+        for at in sorted(random.sample(range(1000 * HOUR, 1000 * 23 * HOUR), random.choice([0, 0, 0, 0, 0, 0, 1, 2])))
+    ]
+    edges = [-1000 * MARGIN, *cuts, 1000 * (DAY * days + MARGIN)]
     held = []
     for start, end in pairwise(edges):
         name = random.choice(tenants)
@@ -137,12 +144,12 @@ def billed_by_rule(made: Fleet) -> Counter[str]:
     seconds: Counter[str] = Counter()
     for gpu in made.gpus:
         previous, missing = -(10**15), list[Seconds]()
-        for at, name, _ in gpu.samples((FIRST - MARGIN, LAST + MARGIN)):
+        for at, name, _ in gpu.samples((made.span[0] - MARGIN, made.span[1] + MARGIN)):
             near = at - previous <= MAX_GAP * 1000
             start = (previous if near else at - INTERVAL * 1000) // 1000
             if not near:
                 missing.append((previous // 1000, start))
-            if span := clip((start, at // 1000), (FIRST, LAST)):
+            if span := clip((start, at // 1000), made.span):
                 seconds[name] += span[1] - span[0]
             previous = at
         if gpu.host.lease is not None:
@@ -158,7 +165,7 @@ def truly_held(made: Fleet) -> tuple[Counter[str], int]:
     many edges the scrapes could only find to the nearest interval."""
     held: Counter[str] = Counter()
     edges = 0
-    day = (FIRST * 1000, LAST * 1000)
+    day = (made.span[0] * 1000, made.span[1] * 1000)
     for gpu in made.gpus:
         hidden = [(a * 1000, b * 1000) for a, b in (*gpu.gone, *gpu.host.down)]
         for start, end, name, _ in gpu.held:
@@ -170,14 +177,14 @@ def truly_held(made: Fleet) -> tuple[Counter[str], int]:
 def backfill(made: Fleet, folder: Path) -> int:
     """Write the day (and a little before and after) as blocks of a Prometheus. Returns how many presence samples."""
     folder.mkdir(parents=True)
-    starts = range((FIRST - MARGIN) // BLOCK * BLOCK, LAST + MARGIN, BLOCK)
+    starts = range((made.span[0] - MARGIN) // BLOCK * BLOCK, made.span[1] + MARGIN, BLOCK)
     with ThreadPoolExecutor(max_workers=2) as pool:  # promtool does the work
         return sum(pool.map(lambda start: _block(made, folder, start), starts))
 
 
 def _block(made: Fleet, folder: Path, start: int) -> int:
     """One file of one block: promtool reads its whole input once for each block."""
-    span = clip((start, start + BLOCK), (FIRST - MARGIN, LAST + MARGIN))
+    span = clip((start, start + BLOCK), (made.span[0] - MARGIN, made.span[1] + MARGIN))
     assert span is not None
     file, count = folder / f"{start}.om", 0
     with file.open("w") as out:

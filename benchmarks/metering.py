@@ -61,28 +61,28 @@ def run(small: bool = False) -> Result:
         made = fleet(hosts)
         backfill(made, folder / "prometheus")
         server = embedded.start(folder / "pg")
-        _prepare(postgres.database(server, "template_day"), made)
+        prepare(postgres.database(server, "template_day"), made)
         note(f"metering: backfilled a day of {hosts * PER_HOST} GPUs")
         plain: list[Cost[int]] = []
-        ours: list[Cost[int]] = []
+        mine: list[Cost[int]] = []
         lean: list[Cost[int]] = []
         with serving(folder / "prometheus") as url:
             # the first run warms Prometheus, too
-            part = measured(_ours, url, postgres.database(server, "part", "template_day"), PART_HOURS)
+            part = measured(ours, url, postgres.database(server, "part", "template_day"), PART_HOURS)
             for number in range(repeats):
-                plain.append(measured(_plain, url, True))
-                ours.append(measured(_ours, url, postgres.database(server, f"day_{number}", "template_day"), 24))
-                lean.append(measured(_plain, url, False))
-        result = Result(f"metering: 24 h of {hosts * PER_HOST:,} GPUs", TARGET, middle(ours), middle(plain))
-        result.compare(ours, plain)
-        result.lean(ours, lean)
+                plain.append(measured(plain_client, url, (FIRST, LAST), True))
+                mine.append(measured(ours, url, postgres.database(server, f"day_{number}", "template_day"), 24))
+                lean.append(measured(plain_client, url, (FIRST, LAST), False))
+        result = Result(f"metering: 24 h of {hosts * PER_HOST:,} GPUs", TARGET, middle(mine), middle(plain))
+        result.compare(mine, plain)
+        result.lean(mine, lean)
         result.say(f"peak memory after {PART_HOURS} h {memory(part)}, after 24 h {memory(result.ours)}")
-        result.say(f"{ours[-1].answer:,} samples with the margins of the windows; {plain[-1].answer:,} without")
-        _check(result, made, _metered(postgres.named(server, f"day_{repeats - 1}")))
+        result.say(f"{mine[-1].answer:,} samples with the margins of the windows; {plain[-1].answer:,} without")
+        check(result, made, metered_by_tenant(postgres.named(server, f"day_{repeats - 1}")))
     return result
 
 
-def _check(result: Result, made: Fleet, metered: Counter[str]) -> None:
+def check(result: Result, made: Fleet, metered: Counter[str]) -> None:
     """Every second is billed as the window rule says, and nearly every one as it truly was."""
     by_rule, (held, edges) = billed_by_rule(made), truly_held(made)
     wrong = {who: metered[who] - by_rule[who] for who in {*metered, *by_rule} if metered[who] != by_rule[who]}
@@ -96,7 +96,7 @@ def _check(result: Result, made: Fleet, metered: Counter[str]) -> None:
     )
 
 
-def _prepare(url: str, made: Fleet) -> None:
+def prepare(url: str, made: Fleet) -> None:
     """A fresh database that knows the tenants and the GPUs that are let; all others are new to the collector."""
     database, clock = Database(url), ManualClock(DAY_SPAN.start)
     migrate.upgrade(database)
@@ -121,7 +121,7 @@ def _prepare(url: str, made: Fleet) -> None:
     database.close()
 
 
-def _ours(url: str, database_url: str, hours: int) -> Callable[[], int]:
+def ours(url: str, database_url: str, hours: int) -> Callable[[], int]:
     """Our collector on a fresh database. Its work returns the number of samples."""
     cadence = Cadence(INTERVAL * 1000, MAX_GAP * 1000)
     source = PrometheusSource(PrometheusSettings(name=SOURCE, access=Access(url), cadence=cadence))
@@ -137,7 +137,7 @@ def _ours(url: str, database_url: str, hours: int) -> Callable[[], int]:
     return work
 
 
-def _plain(url: str, collecting: bool) -> Callable[[], int]:
+def plain_client(url: str, span: Seconds, collecting: bool) -> Callable[[], int]:
     """What anybody would write: fetch each hour's samples and add them up by series. Its work returns how many there
     were. `collecting` leaves Python's cycle collector on."""
     client = httpx.Client(base_url=url, timeout=120, headers={"Accept-Encoding": "identity"})
@@ -146,7 +146,7 @@ def _plain(url: str, collecting: bool) -> Callable[[], int]:
         if not collecting:
             gc.disable()
         samples, sums = 0, Counter[tuple[tuple[str, str], ...]]()
-        for _, end in windows((FIRST, LAST), HOUR):
+        for _, end in windows(span, HOUR):
             query = {"query": f"DCGM_FI_DEV_GPU_TEMP[{HOUR}s]", "time": str(end)}
             answer = orjson.loads(client.post("/api/v1/query", data=query).content)
             for series in answer["data"]["result"]:
@@ -159,7 +159,7 @@ def _plain(url: str, collecting: bool) -> Callable[[], int]:
     return work
 
 
-def _metered(url: str) -> Counter[str]:
+def metered_by_tenant(url: str) -> Counter[str]:
     """Billed seconds by tenant, from the database."""
     database = Database(url)
     with database.transaction() as session:
