@@ -47,6 +47,7 @@ class ScriptedSource:
     devices: Mapping[DeviceKey, Sequence[tuple[int, int, str]]]
     up: Sequence[Seconds] = ()
     name: str = "script"
+    host: str = "n1"
     interval: int = 60
     lag_seconds: int = 0
     reads: list[Seconds] = field(default_factory=list)
@@ -70,11 +71,11 @@ class ScriptedSource:
                     if start <= t < end:
                         series.setdefault(label, []).append(t * 1000)
             if series:
-                seen = DeviceRuns(H100, "n1", "n1:9400", runs_of(series, self.cadence.max_gap_ms))
+                seen = DeviceRuns(H100, self.host, f"{self.host}:9400", runs_of(series, self.cadence.max_gap_ms))
                 reading.devices[key] = seen
                 reading.samples += sum(len(times) for times in series.values())
         if up:
-            reading.answering["n1:9400"] = runs_of({"": [t * 1000 for t in up]}, self.cadence.max_gap_ms)
+            reading.answering[f"{self.host}:9400"] = runs_of({"": [t * 1000 for t in up]}, self.cadence.max_gap_ms)
         return reading
 
 

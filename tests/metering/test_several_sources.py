@@ -4,6 +4,7 @@ from datetime import timedelta
 from itertools import permutations
 
 import pytest
+from sqlalchemy import text
 
 from billing.core.clock import ManualClock
 from billing.core.period import Span
@@ -12,9 +13,10 @@ from billing.fleet.gpu import DeviceKey
 from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Reading
+from billing.metering.store import facts, readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar
-from tests.factories import NO_EXCLUSIONS, OPERATOR, ScriptedSource, add_tenants, at, no_fence, second, tenant
+from tests.factories import H100, NO_EXCLUSIONS, OPERATOR, ScriptedSource, add_tenants, at, no_fence, second, tenant
 from tests.metering.test_collector import GPU, GPU2, conserved, rows, usage
 
 FOREVER = [(0, 10**10)]
@@ -145,3 +147,25 @@ def test_a_gpu_seen_whole_and_in_parts_is_no_two_seats(database: Database) -> No
     reading(database, clock, whole, parts).tick()
     assert rows(database, "SELECT count(*) FROM usage WHERE superseded_at IS NULL") == [(2,)]
     assert conserved(database, 2) == {"billed": 2 * 3600 + 2 * 3600 // 8, "idle": 2 * 3600 * 7 // 8}
+
+
+def test_a_lease_of_a_gpu_that_moved_is_complete_and_explained_by_both_sources(database: Database) -> None:
+    clock = ManualClock(at(6.1))
+    Registrar(database, clock).add(tenant("acme", "lease"), [], actor="test")
+    west = source("west", [(0, second(3), "")])
+    east = ScriptedSource({GPU: [(second(3), 10**10, "")]}, up=FOREVER, name="east", host="e1")
+    feeds = [Feed(west, "script", NO_EXCLUSIONS, at(0)), Feed(east, "script", NO_EXCLUSIONS, at(3))]
+    collecting = Collector(database, clock, feeds, no_fence)
+    collecting.tick()
+    Leaser(database, clock).add("acme", Span(at(1), at(6)), uuids=["GPU-1"], reference="L", actor="test")
+    collecting.apply_changes()
+    assert held(database) == {"acme": 5 * 3600}
+    with database.transaction() as session:
+        assert readings.leased_before(session, Span(at(0), at(24))) is None
+        session.execute(
+            text("INSERT INTO sku (code, title, models, profile, meter) VALUES ('h100', 'H', ARRAY[:model], '', '')"),
+            {"model": H100},
+        )
+        account = session.execute(text("SELECT id FROM tenant")).scalar_one()
+        (row,) = facts.intervals(session, account, "h100", Span(at(0), at(24)))
+    assert (row["host"], row["readings"], row["seconds"]) == ("e1", 5 + 3, 5 * 3600)

@@ -58,23 +58,27 @@ def usage_by_device(session: Session, period: Span, tenant_id: int | None = None
 
 def intervals(session: Session, tenant_id: int, sku: str, period: Span) -> list[dict[str, Any]]:
     """The usage intervals of a tenant and SKU within a span, each with its ground (a lease, or a source's label) and the
-    readings of the GPU's home source that saw it: how many, and a digest over theirs."""
+    readings, of all sources that said something about the GPU then: how many, and a digest over theirs."""
     rows = session.execute(
         text(
             "SELECT g.uuid || CASE WHEN d.profile = '' THEN '' ELSE '/' || d.gpu_i_id || ':' || d.profile END AS device,"
-            ' g.host, lower(u.during * p.r) AS "from", upper(u.during * p.r) AS "to",'
+            " coalesce((SELECT w.host FROM place w WHERE w.gpu_id = g.id AND w.during && (u.during * p.r)"
+            "  ORDER BY upper(w.during) DESC, w.source LIMIT 1), g.host) AS host,"
+            ' lower(u.during * p.r) AS "from", upper(u.during * p.r) AS "to",'
             " extract(epoch FROM upper(u.during * p.r) - lower(u.during * p.r))::bigint AS seconds, u.basis,"
             " CASE WHEN u.bridged THEN 'gap bridged, label seen by ' || s.name || ' before and after'"
             " ELSE coalesce('lease ' || l.reference, 'label seen by ' || s.name) END AS because,"
             " count(r.id) AS readings,"
-            " encode(sha256(convert_to(coalesce(string_agg(r.digest, '' ORDER BY r.during), ''), 'UTF8')), 'hex') AS digest"
+            " encode(sha256(convert_to(coalesce(string_agg(r.digest, '' ORDER BY r.source_id, r.during), ''), 'UTF8')),"
+            " 'hex') AS digest"
             " FROM (SELECT tstzrange(:start, :end) AS r) p CROSS JOIN usage u JOIN device d ON d.id = u.device_id"
             " JOIN gpu g ON g.id = d.gpu_id JOIN sku k ON g.model = ANY(k.models) AND k.profile = d.profile AND k.code = :sku"
             " LEFT JOIN lease l ON l.id = u.lease_id LEFT JOIN source s ON s.id = u.source_id"
-            " LEFT JOIN source h ON h.name = g.source"
-            " LEFT JOIN reading r ON r.source_id = h.id AND r.superseded_at IS NULL AND r.during && (u.during * p.r)"
+            " LEFT JOIN reading r ON r.superseded_at IS NULL AND r.during && (u.during * p.r) AND r.source_id IN"
+            "  (SELECT o.source_id FROM observation o JOIN device e ON e.id = o.device_id"
+            "    WHERE e.gpu_id = g.id AND o.superseded_at IS NULL AND o.during && (u.during * p.r))"
             " WHERE u.superseded_at IS NULL AND u.during && p.r AND u.tenant_id = :tenant"
-            " GROUP BY u.id, g.uuid, d.gpu_i_id, d.profile, g.host, u.during, p.r, u.basis, l.reference, s.name"
+            " GROUP BY u.id, g.id, g.uuid, d.gpu_i_id, d.profile, g.host, u.during, p.r, u.basis, l.reference, s.name"
         ),
         {"start": period.start, "end": period.end, "tenant": tenant_id, "sku": sku},
     )

@@ -191,11 +191,12 @@ def unripe(session: Session, source_id: int, period: Span, now: datetime, after:
 
 
 def leased_before(session: Session, period: Span) -> tuple[str, str, datetime] | None:
-    """(GPU, source, time) of leased time in a period that lies before the first window of the GPU's source."""
+    """(GPU, source, time) of leased time in a period that lies before the first window of any source that saw the GPU."""
     found = session.execute(
         text(
             "SELECT g.uuid, s.name, lower(l.during * g.in_service * tstzrange(:start, :end)) AS at"
-            " FROM lease l JOIN gpu g ON g.id = l.gpu_id JOIN source s ON s.name = g.source"
+            " FROM lease l JOIN gpu g ON g.id = l.gpu_id CROSS JOIN LATERAL (SELECT name, since FROM source"
+            "  WHERE name IN (SELECT source FROM place WHERE gpu_id = g.id) ORDER BY since, id LIMIT 1) AS s"
             " WHERE l.cancelled_at IS NULL AND l.during && tstzrange(:start, :end)"
             " AND lower(l.during * g.in_service * tstzrange(:start, :end)) < s.since ORDER BY at, g.uuid LIMIT 1"
         ),
