@@ -19,6 +19,14 @@ from billing.telemetry import metrics
 from billing.telemetry.logs import logger
 
 STOP_SECONDS_MAX: Final = 60
+CLOCK_CHECK_SECONDS: Final = 5
+CLOCK_BACK_SECONDS: Final = 2
+"""Less than that is the clock's own steering."""
+
+
+def wall_clock() -> float:
+    """Seconds of the clock that people set."""
+    return time.time()
 
 
 class Roles:
@@ -79,12 +87,24 @@ class Runner:
                 self.tick, "interval", [job], seconds=job.every_seconds, id=job.name, next_run_time=datetime.now(UTC)
             )
         self._scheduler.start()
+        threading.Thread(target=self._watch_clock, name="clock", daemon=True).start()
 
     def stop(self) -> None:
         """No new ticks; the running ones end first."""
         self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+
+    def _watch_clock(self) -> None:
+        """The scheduler waits for times of the wall clock. When somebody sets that back, jobs would sleep until it has caught
+        up; so they are woken, and go on from the new time."""
+        offset = wall_clock() - time.monotonic()
+        while not self._stopping.wait(CLOCK_CHECK_SECONDS):
+            before, offset = offset, wall_clock() - time.monotonic()
+            if before - offset > CLOCK_BACK_SECONDS:
+                logger("clock").warning("the clock was set back; all jobs are woken", seconds=round(before - offset))
+                for job in self._jobs:
+                    self._scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
 
     def tick(self, job: Job) -> None:
         """One tick of a job, with everything that can happen to it."""

@@ -141,6 +141,7 @@ class Collector:
                 spans.append(Span(since, now))
             if not spans:
                 return 0
+            readings.forget_before_sight(session, [lease for lease, _ in leases], now)
             first, last = min(span.start for span in spans), max(span.end for span in spans)
             for feed in self._feeds.values():
                 terms = self._terms(session, feed)

@@ -172,6 +172,17 @@ def test_any_interleaving_of_windows_comes_to_the_same(
     assert mixed == in_order
 
 
+def test_a_gpu_that_is_first_seen_near_the_end_of_its_lease(postgres: str) -> None:
+    """Whether its windows were read before or after it was let: it was not there, and the operator's evidence says so."""
+    world = World({GPUS[0]: [(second(4.44), second(9), "")], GPUS[1]: [(0, 10**10, "")]}, {}, [(0, 10**10)])
+    urls = fresh(postgres), fresh(postgres)
+    try:
+        assert metered(urls[0], world.sites(), []) == metered(urls[1], world.sites(), WINDOWS[::-1])
+    finally:
+        for url in urls:
+            dropped(postgres, url)
+
+
 def test_the_worlds_are_not_empty(database_url: str) -> None:
     world = World(
         {GPUS[0]: [(second(0), second(6), "acme")]}, {GPUS[1]: [(second(1), second(4), "beta")]}, [(0, 10**10)]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.core.period import Seconds, Span
+from billing.core.period import Seconds, Span, merge
 from billing.db.tables.metering import ReadingRow, SourceRow
 from billing.metering.usage import ExclusionRule
 
@@ -142,6 +142,27 @@ def forget(session: Session, source_id: int, span: Seconds, now: datetime) -> No
         ),
         {"now": now, "source": source_id, "start": span[0], "end": span[1]},
     )
+
+
+def forget_before_sight(session: Session, leases: Sequence[int], now: datetime) -> None:
+    """Leased GPUs are in service from before they were first seen: what their source says about that time is due."""
+    rows = session.execute(
+        text(
+            "SELECT s.id, extract(epoch FROM lower(g.in_service))::bigint, extract(epoch FROM min(lower(o.during)))::bigint"
+            " FROM lease l JOIN gpu g ON g.id = l.gpu_id JOIN device d ON d.gpu_id = g.id"
+            " JOIN observation o ON o.device_id = d.id AND o.superseded_at IS NULL"
+            " JOIN source s ON s.name = (SELECT source FROM place WHERE gpu_id = g.id"
+            "  ORDER BY lower(during), upper(during) DESC, source LIMIT 1)"
+            " WHERE l.id = ANY(:leases) GROUP BY s.id, g.id HAVING lower(g.in_service) < min(lower(o.during))"
+        ),
+        {"leases": list(leases)},
+    )
+    due: dict[int, list[Seconds]] = {}
+    for source_id, start, end in rows:
+        due.setdefault(source_id, []).append((start, end))
+    for source_id, spans in due.items():
+        for span in merge(spans):
+            forget(session, source_id, span, now)
 
 
 def unread(session: Session, source_id: int, span: Seconds) -> list[Seconds]:
