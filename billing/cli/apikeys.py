@@ -13,7 +13,9 @@ app = typer.Typer(help="Keys for the HTTP API: create, list, revoke.", no_args_i
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What it is for")],
-    role: Annotated[str, typer.Option(help="operator, finance, auditor or tenant")],
+    role: Annotated[
+        str, typer.Option(help="operator, finance, auditor, tenant or gateway (pushes events, nothing else)")
+    ],
     tenant: Annotated[str, typer.Option(help="For role tenant: which one")] = "",
 ) -> None:
     """Make a key. It is shown once, and only its digest is kept."""

@@ -10,12 +10,14 @@ PREFIX: Final = "smk"
 
 
 class KeyRole(StrEnum):
-    """What the bearer may do: run the fleet, run the money, see one tenant, or see everything and change nothing."""
+    """What the bearer may do: run the fleet, run the money, see one tenant, see everything and change nothing, or push
+    events and nothing else."""
 
     OPERATOR = "operator"
     FINANCE = "finance"
     TENANT = "tenant"
     AUDITOR = "auditor"
+    GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,9 @@ Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 Finance = Annotated[Caller, Depends(Allow(KeyRole.FINANCE))]
 """Decides what is billed."""
 
+Pusher = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.GATEWAY))]
+"""Pushes events."""
+
 Staff = Annotated[Caller, Depends(Allow(*_STAFF))]
 """Reads what concerns all tenants."""
 

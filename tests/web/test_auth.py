@@ -35,7 +35,7 @@ RULES: Final = {
     ("GET", "/api/v1/devices"): STAFF,
     ("GET", "/api/v1/conservation"): STAFF,
     ("GET", "/api/v1/usage"): EVERYBODY,
-    ("POST", "/api/v1/events"): {O},
+    ("POST", "/api/v1/events"): {O, KeyRole.GATEWAY},
     ("GET", "/api/v1/invoices"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,

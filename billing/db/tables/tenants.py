@@ -84,7 +84,7 @@ class ApiKeyRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "api_key"
     __table_args__ = (
-        CheckConstraint("role in ('operator', 'finance', 'tenant', 'auditor')", name="role"),
+        CheckConstraint("role in ('operator', 'finance', 'tenant', 'auditor', 'gateway')", name="role"),
         CheckConstraint("(role = 'tenant') = (tenant_id is not null)", name="tenant"),
     )
 

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 
 from billing.events.event import EVENTS_MAX, TEXT_MAX, Form
 from billing.events.ingester import EventConflict
-from billing.web.auth import Operator
+from billing.web.auth import Pusher
 from billing.web.bodies import Route
 from billing.web.deps import Web
 from billing.web.errors import PROBLEM_RESPONSES, problem
@@ -64,7 +64,7 @@ async def _content(request: Request) -> bytes:
     openapi_extra=_BODY,
 )
 def push(
-    web: Web, caller: Operator, form: Annotated[Form, Depends(_form)], body: Annotated[bytes, Depends(_content)]
+    web: Web, caller: Pusher, form: Annotated[Form, Depends(_form)], body: Annotated[bytes, Depends(_content)]
 ) -> Response:
     """One event or a batch. 204: every event is on disk, once. 409: a (source, id) is known with another payload; of the
     batch nothing was stored. No Idempotency-Key is needed: an event that is sent again is the same event."""

@@ -41,3 +41,7 @@ ALTER TABLE invoice_line
   ADD COLUMN events BIGINT,
   ADD CONSTRAINT ck_invoice_line_metered CHECK (num_nulls(meter, aggregation, unit, unit_size, quantity, events) in (0, 6)),
   ADD CONSTRAINT ck_invoice_line_no_time CHECK (meter is null or (quantity_seconds = 0 and measured_seconds = 0));
+
+ALTER TABLE api_key
+  DROP CONSTRAINT ck_api_key_role,
+  ADD CONSTRAINT ck_api_key_role CHECK (role in ('operator', 'finance', 'tenant', 'auditor', 'gateway'));
