@@ -77,3 +77,17 @@ def test_the_day_of_a_gpu_names_the_host_that_it_was_on_then(database: Database)
 )
 def test_an_unknown_label_comes_with_what_to_type(label: str, wanted: str) -> None:
     assert suggested("west", label, {"acme-production": "acme", "beta": "beta", "acme": "acme"}) == wanted
+
+
+def test_the_status_of_a_source_that_fell_silent_says_since_when(database: Database) -> None:
+    clock = ManualClock(at(2.1))
+    add_tenants(database, clock, "acme")
+    script = {GPU: [(0, 10**10, "acme")], GPU2: [(0, 10**10, "acme-prod")]}
+    collector(database, clock, ScriptedSource(script, up=[(0, 10**10)])).tick()
+    (row,) = MeterReporter(database).status(clock.now())["sources"]
+    assert (row["read_until"], row["lag_seconds"], row["gpus"], row["unattributed_gpus"]) == (at(2), 360, 2, 1)
+    (unknown,) = MeterReporter(database).status(clock.now())["unknown_labels"]
+    assert unknown["suggestion"] == "stablemeter tenant label acme script:acme-prod"
+    clock.advance(timedelta(days=60))
+    (row,) = MeterReporter(database).status(clock.now())["sources"]
+    assert (row["read_until"], row["windows"]) == (at(2), 0)

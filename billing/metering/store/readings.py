@@ -231,21 +231,23 @@ def status(session: Session, now: datetime) -> list[dict[str, Any]]:
     of those nobody is known to hold (labels that mean no tenant) at the end of what was read."""
     rows = session.execute(
         text(
-            "SELECT s.name, s.type, s.since, s.failed_at, s.failure, max(upper(r.during)) AS read_until,"
+            "SELECT s.name, s.type, s.since, s.failed_at, s.failure, newest.at AS read_until,"
             " count(r.id) AS windows, count(r.id) FILTER (WHERE r.status <> 'complete') AS incomplete_windows,"
             " coalesce(sum(r.samples), 0)::bigint AS samples,"
             " coalesce(sum(r.present_seconds), 0)::bigint AS present_seconds,"
             " coalesce(sum(r.missing_seconds), 0)::bigint AS missing_seconds,"
             " coalesce(sum(r.blind_seconds), 0)::bigint AS blind_seconds,"
-            " extract(epoch FROM :now - coalesce(max(upper(r.during)), s.since))::bigint AS lag_seconds,"
+            " extract(epoch FROM :now - coalesce(newest.at, s.since))::bigint AS lag_seconds,"
             " (SELECT count(*) FROM gpu g WHERE g.source = s.name AND g.in_service @> CAST(:now AS timestamptz)) AS gpus,"
             " (SELECT count(DISTINCT d.gpu_id) FROM observation o JOIN device d ON d.id = o.device_id"
             "   WHERE o.source_id = s.id AND o.superseded_at IS NULL AND o.state = 'present'"
-            "   AND o.during @> (max(upper(r.during)) - interval '1 second') AND EXISTS (SELECT 1 FROM unnest(o.labels) AS h(l)"
+            "   AND o.during @> (newest.at - interval '1 second') AND EXISTS (SELECT 1 FROM unnest(o.labels) AS h(l)"
             "    WHERE NOT EXISTS (SELECT 1 FROM tenant_claim c WHERE c.label = h.l AND c.source IN ('', s.name)))"
             " ) AS unattributed_gpus"
-            " FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL"
-            " AND upper(r.during) > :now - interval '31 days' GROUP BY s.id ORDER BY s.name"
+            " FROM source s LEFT JOIN LATERAL (SELECT upper(during) AS at FROM reading WHERE source_id = s.id"
+            "  AND superseded_at IS NULL ORDER BY lower(during) DESC LIMIT 1) AS newest ON true"
+            " LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL"
+            " AND upper(r.during) > :now - interval '31 days' GROUP BY s.id, newest.at ORDER BY s.name"
         ),
         {"now": now},
     )
