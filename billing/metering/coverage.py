@@ -180,7 +180,8 @@ def keep(
     """Add to what is said about the devices of one GPU the presence that was known before and is not seen now. True when there
     was some: a server that lost its samples must not undo what they proved.
 
-    A device that is seen now on the same slots says more than the one that was seen before.
+    A device that is seen now on the same slots says more than the one that was seen before; so does the same instance, that
+    sits elsewhere now.
     """
     served = clip(devices[0].in_service, window)
     if served is None:
@@ -191,7 +192,12 @@ def keep(
     }
     kept: list[Seconds] = []
     for device in devices:
-        taken = [span for other in devices if overlaps(other.seat, device.seat) for span in seen[other.id]]
+        taken = [
+            span
+            for other in devices
+            if overlaps(other.seat, device.seat) or other.key == device.key
+            for span in seen[other.id]
+        ]
         known = [
             (span[0], span[1], one)
             for start, end, one in before.get(device.id, ())

@@ -18,11 +18,12 @@ from billing.core.period import FOREVER, Span, month
 from billing.db.engine import Database
 from billing.db.roles import Role
 from billing.fleet import store as fleet
-from billing.fleet.gpu import DeviceKey
+from billing.fleet.gpu import Device, DeviceKey, gpu_seat
 from billing.invoicing.drafter import Drafter
 from billing.leasing.leaser import Leaser
-from billing.metering import deriver, recorder
+from billing.metering import coverage, deriver, recorder
 from billing.metering.collector import Collector
+from billing.metering.coverage import Seen, State
 from billing.metering.exporters import LabelRules, exporter_named
 from billing.metering.reading import Cadence
 from billing.metering.sources.access import Access
@@ -409,3 +410,17 @@ def test_reused_instance_ids_are_billed_on_the_slots_that_were_free(database: Da
     )
     assert {slug: round(seconds / 3600) for slug, seconds in billed.items()} == {"xx": 4, "yy": 3, "zz": 3}
     conserved(database, 6)
+
+
+def test_an_instance_that_is_seen_on_another_seat_now_was_there_once() -> None:
+    """Its earlier presence is not kept beside the new one: it would be billed twice."""
+    key, service = DeviceKey("G", "8", "1g.10gb"), (0, 10**9)
+    whole = Device(1, DeviceKey("G"), 1, gpu_seat(1), H100, "n1", "i", "s", service)
+    before, now = (
+        Device(number, key, 1, (840 + number * 105, 945 + number * 105), H100, "n1", "i", "s", service)
+        for number in (2, 3)
+    )
+    seen = (0, 3600, Seen(State.PRESENT, ("acme",)))
+    observed = {now.id: [seen]}
+    assert coverage.keep(observed, {before.id: [seen]}, [whole, before, now], (0, 3600)) is False
+    assert observed == {now.id: [seen]}

@@ -183,6 +183,30 @@ def test_a_gpu_that_is_first_seen_near_the_end_of_its_lease(postgres: str) -> No
             dropped(postgres, url)
 
 
+def test_an_instance_that_gets_another_seat_when_more_is_known_is_there_once(postgres: str) -> None:
+    """Two instances that were first seen apart are given the same slots; seen together, one of them moves."""
+    first, last = second(0) - 600, second(HOURS) + 600
+    world = World(
+        {
+            PARTS[0]: [(first, second(4), "")],
+            PARTS[1]: [(first, second(0.2), ""), (second(3.5), second(4.8), ""), (second(4.8), last, "acme")],
+            PARTS[2]: [(second(4), last, "")],
+        },
+        {},
+        [(0, 10**10)],
+    )
+    orders = [[], WINDOWS[5::-1], [WINDOWS[5], WINDOWS[0], WINDOWS[4], WINDOWS[3]], [WINDOWS[3], WINDOWS[4]] * 2]
+    results = []
+    for steps in orders:
+        late = [("west", window, window[0] + 900) for _, window in steps[:2]]
+        url = fresh(postgres)
+        try:
+            results.append(metered(url, world.sites(late), steps))
+        finally:
+            dropped(postgres, url)
+    assert all(result == results[0] for result in results)
+
+
 def test_the_worlds_are_not_empty(database_url: str) -> None:
     world = World(
         {GPUS[0]: [(second(0), second(6), "acme")]}, {GPUS[1]: [(second(1), second(4), "beta")]}, [(0, 10**10)]
