@@ -15,6 +15,7 @@ SLICES: Final = 8
 Seat = tuple[int, int]
 
 _PROFILE = re.compile(r"(\d)g\.(\d+)gb(?:\+.*)?")
+_SHARE = re.compile(r"1of(\d{1,3})")
 _COMPUTE_TO_MEMORY: Final = {1: (1, 2), 2: (2, 4), 3: (4,), 4: (4, 8), 7: (8,)}
 """Memory slices that a profile with so many compute slices can take, the usual number first. GPUs with four compute slices
 take twice as many, and some profiles have twice the memory."""
@@ -115,6 +116,17 @@ def slices(profile: str, model: str) -> int:
     return by_memory if by_memory in possible else possible[0]
 
 
+def share_profile(parts: int) -> str | None:
+    """The profile of one of so many equal shares of a GPU: `1of4`. None when the slots of a GPU do not divide by it."""
+    return f"1of{parts}" if parts > 1 and SLOTS % parts == 0 else None
+
+
+def parts_of(profile: str) -> int:
+    """Into how many shares a GPU is divided of which a profile is one; 0 for what is no share."""
+    match = _SHARE.fullmatch(profile)
+    return int(match.group(1)) if match and share_profile(int(match.group(1))) else 0
+
+
 def slices_min(profile: str) -> int:
     """The fewest memory slices that a profile can take. Instances that were seen together were there, and if they do not fit,
     our table is wrong about the model."""
@@ -122,12 +134,12 @@ def slices_min(profile: str) -> int:
     return _COMPUTE_TO_MEMORY.get(int(match.group(1)), (1,))[0] if match else 1
 
 
-def free_seat(gpu_id: int, size: int, taken: Iterable[Seat]) -> Seat | None:
-    """The first free place for `size` memory slices, aligned to its size; None when the GPU is full."""
-    start, width = SLOTS * gpu_id, SLOTS // SLICES
+def free_seat(gpu_id: int, width: int, taken: Iterable[Seat]) -> Seat | None:
+    """The first free place of so many slots, aligned to its width; None when the GPU is full."""
+    start = SLOTS * gpu_id
     blocked = list(taken)
-    for at in range(0, SLICES - size + 1, size):
-        seat = (start + at * width, start + (at + size) * width)
+    for at in range(start, start + SLOTS - width + 1, width):
+        seat = (at, at + width)
         if not any(overlaps(seat, other) for other in blocked):
             return seat
     return None
@@ -143,7 +155,7 @@ class Seating:
 
 
 def seat_instances(gpu_id: int, sighting: Sighting, devices: Sequence[Device]) -> Seating:
-    """Give every MIG instance of a sighting a seat that no other instance holds at the same time.
+    """Give every MIG instance or share of a sighting a seat that no other one holds at the same time.
 
     A device that is known under the same key keeps its seat. Larger instances are seated first, so that alignment
     wastes nothing. Instances that do not fit as large as we take them for are seated as small as they can be.
@@ -175,7 +187,8 @@ def _seating(gpu_id: int, sighting: Sighting, devices: Sequence[Device], width: 
                 seating.known[key], seat = device, device.seat
                 break
         else:
-            seat = free_seat(gpu_id, width(key.profile), blocked)
+            parts = parts_of(key.profile)
+            seat = free_seat(gpu_id, SLOTS // parts if parts else width(key.profile) * SLOTS // SLICES, blocked)
             if seat is None:
                 seating.unseated.append(key)
                 continue

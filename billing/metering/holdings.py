@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from billing.core.period import Seconds, at_second, clip, rfc3339, subtract
-from billing.fleet.gpu import SLICES, DeviceKey, slices
+from billing.fleet.gpu import SLICES, DeviceKey, parts_of, slices
 from billing.metering.placement import Placement
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
 
@@ -21,7 +21,7 @@ _PROFILE: Final = re.compile(r"(\d)g\.\d+gb.*")
 class Pool(NamedTuple):
     """The GPUs of one kind on one node: interchangeable. `kind` is part of their names; empty where nobody tells.
 
-    With a MIG `profile`, the instances of that profile on all GPUs of the node.
+    With a `profile`, the MIG instances of that profile, or the shares, on all GPUs of the node.
     """
 
     node: str
@@ -101,7 +101,8 @@ def holdings_of(source: str, placed: Placement[Pool], pools: Mapping[Pool, Known
 
 
 def _keys(source: str, pools: Mapping[Pool, Known]) -> dict[Pool, list[DeviceKey]]:
-    """Names for the devices of one node. MIG instances are packed into as few GPUs as hold them, the largest first."""
+    """Names for the devices of one node. Shares of a GPU carry their number on it; MIG instances are packed into as few GPUs
+    as hold them, the largest first."""
     keys: dict[Pool, list[DeviceKey]] = {}
     parents: dict[tuple[str, str], list[tuple[int, int]]] = {}
     """Packed GPUs by kind and model: memory and compute slices that are taken."""
@@ -114,6 +115,12 @@ def _keys(source: str, pools: Mapping[Pool, Known]) -> dict[Pool, list[DeviceKey
         stem = "/".join(part for part in (source, pool.node, pool.kind) if part)
         if not pool.profile:
             keys[pool] = [DeviceKey(f"{stem}/{number}") for number in range(known.size)]
+            continue
+        if parts := parts_of(pool.profile):
+            keys[pool] = [
+                DeviceKey(f"{stem}/shared{number // parts}", str(number % parts), pool.profile)
+                for number in range(known.size)
+            ]
             continue
         match = _PROFILE.fullmatch(pool.profile)
         need = (size(pool), int(match.group(1)) if match else COMPUTE_SLICES)

@@ -88,7 +88,7 @@ class BookPrice(_Strict):
 
 
 class BookSku(_Strict):
-    """What is sold: devices of these models, whole or as one MIG profile; or what a meter counts."""
+    """What is sold: devices of these models, whole, or as one MIG profile or share (1of4); or what a meter counts."""
 
     code: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")
     title: str = Field(min_length=1, max_length=200)

@@ -1,5 +1,7 @@
 """Seats: a MIG instance takes its memory slices, and no two that are there at the same time share a slot."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,9 @@ from billing.fleet.gpu import (
     free_seat,
     gpu_seat,
     overlaps,
+    parts_of,
     seat_instances,
+    share_profile,
     slices,
     slices_min,
     slots,
@@ -49,10 +53,10 @@ def test_the_slots_of_two_gpus_never_meet() -> None:
 
 
 def test_a_full_gpu_has_no_free_seat() -> None:
-    assert free_seat(1, 4, []) == (840, 1260)
-    assert free_seat(1, 4, [(840, 1260)]) == (1260, 1680)
-    assert free_seat(1, 4, [(840, 945), (1575, 1680)]) is None, "aligned places only: both halves are touched"
-    assert free_seat(1, 8, [(840, 841)]) is None
+    assert free_seat(1, 420, []) == (840, 1260)
+    assert free_seat(1, 420, [(840, 1260)]) == (1260, 1680)
+    assert free_seat(1, 420, [(840, 945), (1575, 1680)]) is None, "aligned places only: both halves are touched"
+    assert free_seat(1, 840, [(840, 841)]) is None
 
 
 spans = st.tuples(st.integers(0, 20), st.integers(1, 10)).map(lambda one: (one[0], one[0] + one[1]))
@@ -103,3 +107,25 @@ def test_instances_that_are_all_there_fit_though_the_table_is_wrong_about_their_
     seating = seat_instances(1, Sighting("GPU-1", H100, "n1", "n1:9400", present), [])
     assert not seating.unseated and len(seating.new) == 7
     assert all(not overlaps(a, b) for a in seating.new.values() for b in seating.new.values() if a != b)
+
+
+@given(st.sampled_from([2, 3, 4, 7, 8, 10]), st.data())
+def test_shares_of_a_gpu_are_never_more_than_the_gpu(parts: int, data: st.DataObject) -> None:
+    profile = share_profile(parts)
+    assert profile == f"1of{parts}" and parts_of(profile) == parts
+    spans = data.draw(
+        st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda p: (p[0], p[0] + p[1])), max_size=12)
+    )
+    present = {DeviceKey("GPU-1", str(number), profile): [span] for number, span in enumerate(spans)}
+    seating = seat_instances(1, Sighting("GPU-1", H100, "n1", "n1:9400", present), [])
+    for at in range(100):
+        there = [key for key, ((start, end),) in present.items() if start <= at < end]
+        seats = sorted(seating.new[key] for key in there if key in seating.new)
+        assert all(slots(seat) == SLOTS // parts for seat in seats)
+        assert all(one[1] <= other[0] for one, other in pairwise(seats)) and len(seats) <= parts
+    assert len(spans) > parts or not seating.unseated, "as many as there are have a seat"
+
+
+def test_only_shares_that_divide_the_slots_are_shares() -> None:
+    assert share_profile(16) is None and share_profile(1) is None and share_profile(11) is None
+    assert [parts_of(profile) for profile in ("1of4", "1of16", "1of0", "1g.10gb", "", "2of4")] == [4, 0, 0, 0, 0, 0]

@@ -49,11 +49,16 @@ class Page:
             if while_(t) and not minutes(120, 135)(t):  # a quarter of an hour nobody scraped
                 self._lines.setdefault(metric, []).append(f"{metric}{{{TARGET},{labels}}} {value(t)} {t}.5")
 
-    def node(self, name: str, capacity: dict[str, int], product: str, while_: Lives = ALWAYS) -> None:
+    def node(
+        self, name: str, capacity: dict[str, int], product: str, while_: Lives = ALWAYS, *, replicas: int = 0
+    ) -> None:
         for resource, count in capacity.items():
             labels = f'node="{name}",resource="{resource}",unit="integer"'
             self.say("kube_node_status_capacity", labels, lambda t, count=count: count, while_)  # type: ignore[misc]
-        self.say("kube_node_labels", f'node="{name}",label_nvidia_com_gpu_product="{product}"', lambda t: 1, while_)
+        more = f',label_nvidia_com_gpu_replicas="{replicas}"' if replicas else ""
+        self.say(
+            "kube_node_labels", f'node="{name}",label_nvidia_com_gpu_product="{product}"{more}', lambda t: 1, while_
+        )
 
     def pod(
         self, name: str, node: str, containers: dict[str, int], exists: Lives, runs: Lives,
@@ -94,6 +99,16 @@ def cluster() -> str:
     page.pod("mig", "n2", {"main": 2}, ALWAYS, minutes(0, 60), namespace="beta", resource="nvidia_com_mig_1g_10gb")
     page.pod("slice", "single", {"main": 1}, ALWAYS, minutes(0, 60), namespace="delta")
     page.pod("shared", "sliced", {"main": 1}, ALWAYS, minutes(0, 60), namespace="delta")
+    # two GPUs in four shares each, under both names that the device plugin gives them; one cut into too many
+    page.node("quarters", {"nvidia_com_gpu": 8}, f"{PRODUCT}-SHARED", replicas=4)
+    page.node("renamed", {"nvidia_com_gpu": 0, "nvidia_com_gpu_shared": 8}, PRODUCT, replicas=4)
+    page.node("sixteenths", {"nvidia_com_gpu": 16}, f"{PRODUCT}-SHARED", replicas=16)
+    page.pod("quarter", "quarters", {"main": 3}, ALWAYS, minutes(0, 60), namespace="delta")
+    page.pod("other", "quarters", {"main": 1}, ALWAYS, minutes(0, 60), namespace="beta")
+    page.pod(
+        "piece", "renamed", {"main": 1}, ALWAYS, minutes(0, 60), namespace="beta", resource="nvidia_com_gpu_shared"
+    )
+    page.pod("crumb", "sixteenths", {"main": 1}, ALWAYS, minutes(0, 60), namespace="delta")
     page.pod("processor", "n1", {"main": 4}, ALWAYS, ALWAYS, namespace="cpu", resource="cpu")
     return page.text()
 
@@ -154,10 +169,27 @@ def test_instances_are_seats_of_their_profile(server: str) -> None:
     assert next(one.model for one in reading.devices.values() if one.host == "single") == PRODUCT
 
 
-def test_shares_of_time_sliced_gpus_are_a_problem_and_not_whole_gpus(server: str) -> None:
+def test_shares_of_time_sliced_gpus_are_parts_of_a_gpu(server: str) -> None:
     reading = source(server).read((second(0), second(1)))
-    assert reading.problems == {"sliced slices its GPUs by time: the shares of delta/shared are not billed"}
-    assert set(on(reading, "sliced")) == {""}
+    ran, rest = 59 * 60, 3600
+    assert on(reading, "quarters") == {
+        "delta 1of4": 3 * ran, "beta 1of4": ran, " 1of4": 4 * rest + 4 * 60,
+    }  # fmt: skip
+    assert on(reading, "renamed") == {"beta 1of4": ran, " 1of4": 7 * rest + 60}
+    assert {key.uuid for key in reading.devices if "quarters" in key.uuid} == {
+        "k/quarters/shared0",
+        "k/quarters/shared1",
+    }
+
+
+def test_shares_of_which_nobody_knows_the_size_are_a_problem_and_not_whole_gpus(server: str) -> None:
+    reading = source(server).read((second(0), second(1)))
+    said = "slices its GPUs by time, into a number of shares that is not told or does not divide 840: the shares of"
+    assert reading.problems == {
+        f"sliced {said} delta/shared are not billed",
+        f"sixteenths {said} delta/crumb are not billed",
+    }
+    assert set(on(reading, "sliced")) == {""} and set(on(reading, "sixteenths")) == {""}
 
 
 def test_a_node_that_went_away_is_missing_and_an_outage_is_blind(server: str) -> None:
@@ -251,7 +283,7 @@ def test_a_span_that_the_server_finds_too_large_is_read_in_halves(server: str) -
     ("resource", "profile"),
     [
         ("nvidia_com_gpu", ""), ("nvidia_com_mig_1g_10gb", "1g.10gb"), ("nvidia_com_mig_1g_10gb_me", "1g.10gb+me"),
-        ("nvidia_com_mig_7g_80gb", "7g.80gb"), ("nvidia_com_gpu_shared", None), ("cpu", None), ("nvidia_com_mig_", None),
+        ("nvidia_com_mig_7g_80gb", "7g.80gb"), ("nvidia_com_gpu_shared", ""), ("cpu", None), ("nvidia_com_mig_", None),
     ],
 )  # fmt: skip
 def test_resources_are_whole_gpus_profiles_or_nothing(resource: str, profile: str | None) -> None:
@@ -337,6 +369,6 @@ def test_what_prometheus_says_about_json_is_what_is_asked() -> None:
     with http_server(answer) as url:
         source(url, matchers='job="ksm"').read((second(0), second(1)))
     assert asked[0] == (
-        'kube_pod_container_resource_requests{resource=~"nvidia_com_gpu|nvidia_com_mig_.+",job="ksm"}[3900s]'
+        'kube_pod_container_resource_requests{resource=~"nvidia_com_gpu|nvidia_com_gpu_shared|nvidia_com_mig_.+",job="ksm"}[3900s]'
     )
     assert not any(query.startswith("kube_pod_status_phase") for query in asked), "no pod asked for a GPU"

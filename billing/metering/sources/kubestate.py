@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from billing.core.period import Seconds, merge
+from billing.fleet.gpu import SLOTS, share_profile
 from billing.metering.holdings import Known, Pool, is_plain
 from billing.metering.placement import Claim, largest
 from billing.metering.reading import Cadence
 
-RESOURCES: Final = "nvidia_com_gpu|nvidia_com_mig_.+"
-"""Names of GPU resources, as kube-state-metrics writes them. Shares of time-sliced GPUs (`_shared`) are not among them."""
+SHARED: Final = "nvidia_com_gpu_shared"
+RESOURCES: Final = f"nvidia_com_gpu|{SHARED}|nvidia_com_mig_.+"
+"""Names of GPU resources, as kube-state-metrics writes them. Shares of time-sliced GPUs are called GPUs or shared GPUs."""
 
 PRODUCT: Final = "label_nvidia_com_gpu_product"
 REPLICAS: Final = "label_nvidia_com_gpu_replicas"
@@ -36,8 +38,9 @@ def own(labels: Mapping[str, str], name: str) -> str:
 
 
 def profile_of(resource: str) -> str | None:
-    """The MIG profile of a resource: `nvidia_com_mig_1g_10gb` is `1g.10gb`; empty for a whole GPU, None for no GPU."""
-    if resource == "nvidia_com_gpu":
+    """The MIG profile of a resource: `nvidia_com_mig_1g_10gb` is `1g.10gb`; empty for a GPU or a share of one, None for no
+    GPU."""
+    if resource in ("nvidia_com_gpu", SHARED):
         return ""
     match = _MIG.fullmatch(resource)
     if match is None:
@@ -210,10 +213,13 @@ class Cluster:
                     self._problems.add(f"pod {pod.name} runs on no node, not billed")
                 elif not is_plain(label):
                     self._problems.add(f"pod {pod.name} has no {self._tenant_label}, not billed")
-                elif not profile and _shares(node) > 1:
-                    self._problems.add(f"{pod.node} slices its GPUs by time: the shares of {pod.name} are not billed")
+                elif not profile and _shares(node) > 1 and not _share(node):
+                    self._problems.add(
+                        f"{pod.node} slices its GPUs by time, into a number of shares that is not told or does not divide"
+                        f" {SLOTS}: the shares of {pod.name} are not billed"
+                    )
                 else:
-                    pool = Pool(pod.node, "", profile or _single(node)[1])
+                    pool = Pool(pod.node, "", profile or _share(node) or _single(node)[1])
                     yield Claim((start, end), pod.name, label, (pool,), count)
 
     def _held(self, name: str, requests: Mapping[Container, str]) -> dict[str, int]:
@@ -235,13 +241,17 @@ class Cluster:
             labels = self._nodes.get(node, (0, {}))[1]
             shares = _shares(labels)
             counts = [(s, e, int(value or 0)) for s, e, value in self._covered(timed, node)]
-            if resource == "nvidia_com_gpu" and shares > 1:
+            share = _share(labels) if not profile_of(resource) else ""
+            if not profile_of(resource) and shares > 1 and not share:
                 physical = labels.get(PHYSICAL, "")
                 counts = [(s, e, int(physical) if _COUNT.fullmatch(physical) else n // shares) for s, e, n in counts]
             size = max((count for _, _, count in counts), default=0)
-            profile = profile_of(resource) or _single(labels)[1]
+            profile = profile_of(resource) or share or _single(labels)[1]
             last = max(timed, default=0)
-            pools[Pool(node, "", profile)] = Known(
+            pool = Pool(node, "", profile)
+            if pool in pools and size <= pools[pool].size:
+                continue  # a node whose shares are called shared GPUs has no GPUs of the other name
+            pools[pool] = Known(
                 _single(labels)[0] or self._model or "unknown", size, counts, self._instance.get((node, last), "")
             )
         for pool, size in largest(claims).items():
@@ -286,6 +296,14 @@ def _shares(node: Mapping[str, str]) -> int:
     told = node.get(REPLICAS, "")
     shares = int(told) if _COUNT.fullmatch(told) else 1
     return max(shares, 2) if node.get(PRODUCT, "").endswith("-SHARED") else shares
+
+
+def _share(node: Mapping[str, str]) -> str:
+    """The profile of a share of the node's GPUs; empty when they are not sliced by time, or nobody tells into how many."""
+    told = node.get(REPLICAS, "")
+    if _single(node)[1] or not _COUNT.fullmatch(told):
+        return ""
+    return share_profile(int(told)) or ""
 
 
 def _single(node: Mapping[str, str]) -> tuple[str, str]:
