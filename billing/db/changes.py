@@ -19,3 +19,14 @@ def note(session: Session, window: Seconds, now: datetime) -> None:
         ),
         {"starts": [first, *month_starts((first, window[1]))], "now": now},
     )
+
+
+def note_subject(session: Session, subject: str, now: datetime) -> None:
+    """A subject of pushed events has come to mean somebody: the months since its first event changed. This looks at every
+    event once; tenants and labels are added seldom."""
+    first = session.execute(
+        text("SELECT extract(epoch FROM min(happened_at))::bigint FROM event WHERE subject = :subject"),
+        {"subject": subject},
+    ).scalar_one()
+    if first is not None and first < epoch_seconds(now):
+        note(session, (first, epoch_seconds(now)), now)

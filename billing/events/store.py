@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -93,8 +94,10 @@ _OWNERS: Final = """
 """Which subject is whom when. A claim for events beats a claim for every source, and both beat a tenant's own name."""
 
 _METERS: Final = """meters AS (
-      SELECT meter, type, ARRAY(SELECT jsonb_array_elements_text(path)) AS path, aggregation
-        FROM jsonb_to_recordset(CAST(:meters AS jsonb)) AS m (meter text, type text, path jsonb, aggregation text))"""
+      SELECT meter, type, ARRAY(SELECT jsonb_array_elements_text(path)) AS path, aggregation,
+             coalesce(since, '-infinity') AS since
+        FROM jsonb_to_recordset(CAST(:meters AS jsonb))
+             AS m (meter text, type text, path jsonb, aggregation text, since timestamptz))"""
 
 _COUNTED: Final = f"""
     WITH {_METERS},
@@ -102,7 +105,7 @@ _COUNTED: Final = f"""
     stated AS (
       SELECT m.meter, m.aggregation, o.tenant_id, e.subject, e.source, e.event_id, e.happened_at,
              CASE WHEN m.aggregation = 'count' THEN '1' ELSE e.data #>> m.path END AS value
-        FROM meters m JOIN event e ON e.type = m.type AND e.happened_at >= :start AND e.happened_at < :end
+        FROM meters m JOIN event e ON e.type = m.type AND e.happened_at >= greatest(:start, m.since) AND e.happened_at < :end
         JOIN owners o ON o.subject = e.subject AND o.during @> e.happened_at
        WHERE CAST(:tenants AS bigint[]) IS NULL OR o.tenant_id = ANY(:tenants)),
     usable AS (
@@ -134,9 +137,12 @@ def totals(
     period: Span,
     cuts: Mapping[str, Sequence[Span]],
     tenant_ids: Iterable[int] | None = None,
+    since: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Total]:
-    """Add up a period, cut into spans by meter. The digest is SHA-256 over `hour digest` lines; `hours` lists them."""
-    values = _asked(meters, period, cuts, tenant_ids)
+    """Add up a period, cut into spans by meter; of a meter in `since`, only what happened from then on.
+
+    The digest is SHA-256 over `hour digest` lines; `hours` lists them."""
+    values = _asked(meters, period, cuts, tenant_ids, since)
     if not values["meters"]:
         return []
     rows = session.execute(
@@ -177,9 +183,9 @@ def hours(session: Session, meter: Meter, tenant_id: int, period: Span, span: Sp
     return [{**row._mapping, "quantity": quantity.plain(row.quantity)} for row in rows]
 
 
-def payers(session: Session, meters: Iterable[Meter], period: Span) -> set[int]:
-    """The tenants for which some meter has an event in a period, or who pay for such a tenant."""
-    values = _asked(meters, period, {}, None)
+def payers(session: Session, meters: Iterable[Meter], period: Span, since: Mapping[str, datetime]) -> set[int]:
+    """The tenants for which some meter has an event in a period (from `since` on), or who pay for such a tenant."""
+    values = _asked(meters, period, {}, None, since)
     if not values["meters"]:
         return set()
     rows = session.execute(
@@ -271,10 +277,20 @@ def counted(session: Session, meters: Iterable[Meter], since: datetime) -> list[
 
 
 def _asked(
-    meters: Iterable[Meter], period: Span, cuts: Mapping[str, Sequence[Span]], tenant_ids: Iterable[int] | None
+    meters: Iterable[Meter],
+    period: Span,
+    cuts: Mapping[str, Sequence[Span]],
+    tenant_ids: Iterable[int] | None,
+    since: Mapping[str, datetime] = MappingProxyType({}),
 ) -> dict[str, Any]:
     wanted = [
-        {"meter": one.name, "type": one.event_type, "path": list(one.path), "aggregation": one.aggregation.value}
+        {
+            "meter": one.name,
+            "type": one.event_type,
+            "path": list(one.path),
+            "aggregation": one.aggregation.value,
+            "since": since[one.name].isoformat() if one.name in since else None,
+        }
         for one in meters
     ]
     spans = [

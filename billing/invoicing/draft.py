@@ -8,7 +8,7 @@ from typing import Final
 
 from billing.core.money import Asset, Money
 from billing.core.period import Span
-from billing.pricing.rating import LineEvidence, RatedLine, part_of
+from billing.pricing.rating import LineEvidence, RatedLine, evidence_of, part_of
 from billing.tenants.tenant import Tenant
 
 DESCRIPTION_MAX: Final = 200
@@ -126,7 +126,7 @@ def adjusted(draft: Draft, lines: Sequence[DraftLine]) -> Draft:
         left -= units
         if units:
             taken = part_of(line.rated, -units)
-            kept.append(replace(line, rated=taken))
+            kept.append(replace(line, rated=taken, evidence=evidence_of(taken, line.rated, line.evidence)))
         if units < -line.rated.amount:
             carried.append(replace(line, rated=part_of(line.rated, line.rated.amount + units)))
     return replace(draft, lines=_ordered(kept), carried=_ordered(carried))

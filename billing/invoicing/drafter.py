@@ -83,7 +83,7 @@ class Drafter:
             wanted = {everybody[one].slug for one in payers - standing} & ({payer} if payer else set(_slugs(everybody)))
             consumers = [one.id for one in everybody.values() if (one.reseller or one.slug) in wanted]
             if consumers:
-                found = rated(session, earlier, consumers, self._meters)
+                found = rated(session, earlier, consumers, self._meters, closed=True)
                 closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
         return adjustments(closed)
 
@@ -94,7 +94,9 @@ class Drafter:
 
     def used_payers(self, session: Session, period: Span) -> set[int]:
         """Who has to pay for something in a period."""
-        return store.used_payers(session, period) | events.payers(session, self._sold(session), period)
+        return store.used_payers(session, period) | events.payers(
+            session, self._sold(session), period, priced_meters.sold_since(session)
+        )
 
     def _sold(self, session: Session) -> list[Meter]:
         skus = priced_meters.priced(session)

@@ -12,7 +12,6 @@ from typing import Final
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid, NotFound, Unavailable, Untrusted
 from billing.core.period import HOUR, Seconds, Span, at_second, clip, epoch_seconds, merge, windows
-from billing.db import changes
 from billing.db.engine import Database, Session
 from billing.leasing import store as leasing
 from billing.metering.deriver import SourceTerms, rederive
@@ -144,14 +143,13 @@ class Collector:
             readings.forget_before_sight(session, [lease for lease, _ in leases], now)
             first, last = min(span.start for span in spans), max(span.end for span in spans)
             for feed in self._feeds.values():
-                terms = self._terms(session, feed)
+                self._terms(session, feed)
+            for name, (source_id, _) in readings.sources(session).items():  # also those that are configured no more
+                terms = SourceTerms(source_id, name)
                 read = readings.read_windows(session, terms.id, Span(min(first, now), max(now, first)))
                 for window in merge(read):
                     if span := clip(window, Span(first, last).seconds):
                         changed += rederive(session, terms, span, now)
-            for _, claimed in claims:  # also events are whose their labels say
-                if claimed.start < now:
-                    changes.note(session, Span(claimed.start, min(claimed.end, now)).seconds, now)
             leasing.mark_derived(session, leases)
             tenants.mark_claims_derived(session, [claim for claim, _ in claims], now)
             tenants.mark_gaps_derived(session, [gap for gap, _ in gaps], now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
 from billing.metering.coverage import Segment, State
-from billing.metering.exclusion import Exclusions, Maintenance, Word, announced, proven, unbilled
+from billing.metering.exclusion import Exclusions, Maintenance, Used, Word, announced, proven, unbilled
 from billing.metering.usage import Claimed, ExclusionRule, Gaps, Held, Labels, Payer, attribute, bridges
 
 
@@ -90,10 +90,10 @@ def _exclusions(evidence: Evidence, terms: Terms) -> Exclusions:
         if seen.state is State.MISSING:
             gone.setdefault(seen.source or whole.source, []).append((start, end))
     settled = [(start, end) for start, end, _ in (*planned, *evidence.decided)]
-    found = planned
+    found, used = planned, Used()
     for source, spans in gone.items():
         _, rule = terms.sources[source]
-        found = [*found, *proven(spans, leases, settled, Word(source, rule, terms.gaps))]
+        found = [*found, *proven(spans, leases, settled, Word(source, rule, terms.gaps), used)]
     return sorted(found, key=lambda row: row[0])
 
 

@@ -17,6 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.coverage import Segment
 from billing.metering.derivation import Evidence, Terms, derive
 from billing.metering.exclusion import SOURCE, Exclusions, is_derived
+from billing.metering.runs import touched
 from billing.metering.store import days, decisions, readings
 from billing.metering.store import runs as store
 from billing.metering.usage import Gaps, Held, Labels, Payer
@@ -69,19 +70,18 @@ def rederive(session: Session, source: SourceTerms, window: Seconds, now: dateti
     gaps = Gaps(tenants.gap_terms(session))
     job = _Job(source, gpus, Terms(readings.sources(session), labels(session), gaps), now)
     wide = (window[0] - job.reach, window[1] + job.reach)
-    missing = _missing(session, job, window)
+    missing = _missing(session, job, wide)
     others = {gpu_id: devices for gpu_id, devices in gpus.items() if gpu_id not in missing}
     changed = 0
-    for piece in _read(session, source.id, window, wide):
+    for piece in _read(session, list(gpus), window, wide):
         changed += _derive(session, replace(job, gpus=others), piece, piece)
     if missing:
         first = min([wide[0], *missing.values()])
         months = (_month(first).seconds[0], _month(wide[1]).seconds[1])
         lost = replace(job, gpus={gpu_id: gpus[gpu_id] for gpu_id in missing})
-        for piece in _read(session, source.id, window, months):
+        for piece in _read(session, list(gpus), window, months):
             changed += _derive(session, lost, piece, months)
-        days.note_change(session, months)
-    days.note_change(session, wide)
+    days.note_change(session, window)
     return changed
 
 
@@ -108,9 +108,10 @@ def _missing(session: Session, job: _Job, window: Seconds) -> dict[int, int]:
     return {gpu_id: start - 1 for gpu_id, start in since.items() if gpu_id in held or gpu_id in excluded_ids}
 
 
-def _read(session: Session, source_id: int, window: Seconds, wide: Seconds) -> list[Seconds]:
-    """The parts of `wide` that were read, and the window itself: a lease bills nothing before its time was read."""
-    known = readings.read_windows(session, source_id, Span.from_seconds(wide))
+def _read(session: Session, gpu_ids: Sequence[int], window: Seconds, wide: Seconds) -> list[Seconds]:
+    """The parts of `wide` that some source of the GPUs has read, and the window itself: a lease bills nothing before its
+    time was read."""
+    known = readings.read_about(session, gpu_ids, wide)
     return [span for one in merge([window, *known]) if (span := clip(one, wide)) is not None]
 
 
@@ -133,7 +134,8 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
         usage.update(derived.usage)
         disputes.update(derived.disputes)
         exclusions[gpu_id] = derived.exclusions
-    changed = store.splice_all(store.usage(session, device_ids, window), usage, window, device_ids)
+    before = store.usage(session, device_ids, window)
+    changed = store.splice_all(before, usage, window, device_ids)
     seats = {device.id: device.seat for devices in gpus.values() for device in devices}
     store.save_usage(session, changed, seats, job.now)
     if changed:
@@ -144,7 +146,12 @@ def _derive(session: Session, job: _Job, window: Seconds, known: Seconds) -> int
         gpu_id: [row for row in rows if is_derived(row.value)]
         for gpu_id, rows in store.exclusions(session, list(gpus), window).items()
     }
-    store.save_exclusions(session, store.splice_all(stored, exclusions, window, list(gpus)), job.now)
+    excluding = store.splice_all(stored, exclusions, window, list(gpus))
+    store.save_exclusions(session, excluding, job.now)
+    spans = [span for device, change in changed.items() for span in touched(before.get(device, ()), change)]
+    spans += [span for gpu_id, change in excluding.items() for span in touched(stored.get(gpu_id, ()), change)]
+    for span in merge(spans):
+        days.note_change(session, span)
     return len(changed)
 
 

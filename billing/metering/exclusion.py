@@ -48,17 +48,24 @@ def announced(windows: Iterable[Maintenance], leased: Sequence[Seconds], decided
     return sorted(found, key=lambda row: row[0])
 
 
-def proven(gone: Sequence[Seconds], leases: Sequence[Held], settled: Sequence[Seconds], word: Word) -> Exclusions:
+Used = dict[tuple[int, int], int]
+"""Seconds that were excluded by themselves: {(lease, start of the month): seconds}."""
+
+
+def proven(
+    gone: Sequence[Seconds], leases: Sequence[Held], settled: Sequence[Seconds], word: Word, used: Used | None = None
+) -> Exclusions:
     """Leased time in which the device was missing long enough.
 
     It is excluded at once where the operator controls the evidence and the tenant's leases are not billed in full, up to
     the cap for each lease and month; everything else is proposed. `settled` is time that maintenance or a person has
-    dealt with. `gone` holds whole runs, and all of a month's: what comes first uses up the cap.
+    dealt with. `gone` holds whole runs, and all of a month's: what comes first uses up the cap. `used` is what other
+    sources have used of it, and is added to.
     """
+    used = {} if used is None else used
     runs = [run for run in merge(gone) if run[1] - run[0] >= word.rule.minimum_seconds]
     found: Exclusions = []
     for lease in sorted(leases, key=lambda one: one.span):
-        used: dict[int, int] = {}
         for run in runs:
             inside = clip(run, lease.span)
             if inside is None:
@@ -68,7 +75,7 @@ def proven(gone: Sequence[Seconds], leases: Sequence[Held], settled: Sequence[Se
                 if why:
                     found.append((start, end, _missing(word.source, why)))
                 else:
-                    found += _capped((start, end), used, word)
+                    found += _capped((start, end), lease.lease_id, used, word)
     return sorted(found, key=lambda row: row[0])
 
 
@@ -80,11 +87,11 @@ def _proposed_because(tenant_id: int, at: int, word: Word) -> str:
     return ""
 
 
-def _capped(span: Seconds, used: dict[int, int], word: Word) -> Exclusions:
+def _capped(span: Seconds, lease_id: int, used: Used, word: Word) -> Exclusions:
     """The part under the cap of the span's month is accepted, the rest proposed."""
     start, end = span
     cap = word.rule.cap_seconds
-    month = epoch_seconds(month_of(at_second(start)).start)
+    month = lease_id, epoch_seconds(month_of(at_second(start)).start)
     left = end - start if cap is None else min(end - start, cap - used.get(month, 0))
     used[month] = used.get(month, 0) + left
     found: Exclusions = [(start, start + left, Excluded("device missing", SOURCE + word.source))] if left else []

@@ -56,6 +56,8 @@ class Reading:
     samples: int = 0
     problems: set[str] = field(default_factory=set)
     """What could not be understood, one line each: kept with the reading, never billed."""
+    corrects: bool = False
+    """The source keeps records that people mend: a later answer counts also where it says less than an earlier one."""
     holders_only: bool = False
     """The source knows GPUs by who holds them: a reading without a single one is idle time, not a failure."""
 

@@ -58,7 +58,7 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
             now_seen = coverage.observe(found, parts, absence, reading.window)
-            if before and coverage.keep(now_seen, before, parts, reading.window):
+            if before and not reading.corrects and coverage.keep(now_seen, before, parts, reading.window):
                 reading.problems.add("a later reading saw less than an earlier one: what was seen is kept")
             seen.update(now_seen)
         read = _summary(reading, seen, names, problems)

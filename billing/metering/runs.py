@@ -71,6 +71,14 @@ def splice(
     return change
 
 
+def touched(rows: Sequence[Row[V]], change: Change[V]) -> list[Seconds]:
+    """The time in which a change makes a difference, or may: what runs gained, and all of those that were dropped or added."""
+    by_id = {row.id: row for row in rows}
+    spans = [(start, end) for start, end, _ in change.add]
+    spans += [(by_id[row_id].end, end) for row_id, end in change.grow]
+    return spans + [(by_id[row_id].start, by_id[row_id].end) for row_id in change.drop]
+
+
 def _cut(piece: tuple[int, int, V], cuts: Sequence[int]) -> list[tuple[int, int, V]]:
     start, end, value = piece
     edges = [start, *sorted({at for at in cuts if start < at < end}), end]

@@ -34,15 +34,17 @@ def combined(
         said = {source: _at(view, lo) for source, view in views.items()}
         there = {source: _present(seen) for source, seen in said.items()}
         best = max(there, key=lambda source: (any(one.labels for one in there[source].values()), bool(there[source])))
-        for device_id, seen in there[best].items():
-            others = {
-                (source, label)
+        for device_id, its in there[best].items():
+            beside = [
+                one
                 for source, devices_seen in there.items()
                 if source != best
                 for other, one in devices_seen.items()
-                if overlaps(seats[other], seats[device_id])
-                for label in one.labels
-            }
+                if one.labels and overlaps(seats[other], seats[device_id])
+            ]
+            # of a part without a label another source may know the holder
+            seen = replace(beside[0], others=()) if beside and not its.labels else its
+            others = {(one.source, label) for one in beside if one.source != seen.source for label in one.labels}
             found.setdefault(device_id, []).append((lo, hi, replace(seen, others=tuple(sorted(others)))))
         if not there[best]:
             home = next((place.source for start, end, place in homes if start <= lo < end), "")

@@ -59,10 +59,15 @@ class Rater:
 
 
 def rated(
-    session: Session, period: Span, tenant_ids: Sequence[int] | None = None, meters: Sequence[Meter] = ()
+    session: Session,
+    period: Span,
+    tenant_ids: Sequence[int] | None = None,
+    meters: Sequence[Meter] = (),
+    *,
+    closed: bool = False,
 ) -> Rated:
     """Rate what some tenants (or all) used in a period and was not charged yet; or charged and is not used any more.
-    `meters` are the declared ones.
+    `meters` are the declared ones. In a `closed` period nothing gets a price any more: what has none stays without.
 
     Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
     """
@@ -73,7 +78,7 @@ def rated(
         for one in totals
         if one.span is None
     ]
-    if missing:
+    if missing and not closed:
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = store.currency(session)
     quantities = store.quantities(session, period, tenant_ids)
@@ -102,4 +107,5 @@ def _totals(session: Session, period: Span, tenant_ids: Sequence[int] | None, me
     cuts: dict[str, list[Span]] = {}
     for price in meters_store.prices(session, period):
         cuts.setdefault(price.meter, []).append(price.span)
-    return events.totals(session, [meter for meter in meters if meter.name in skus], period, cuts, tenant_ids)
+    sold = [meter for meter in meters if meter.name in skus]
+    return events.totals(session, sold, period, cuts, tenant_ids, meters_store.sold_since(session))

@@ -140,8 +140,23 @@ def difference(line: RatedLine, whole: LineEvidence, charged: "Charged | None") 
     if charged is None or not charged.seconds:
         return whole
     total = line.seconds + charged.seconds
-    measured = whole.measured_seconds * line.seconds // total if total > 0 else line.seconds
+    measured = _share(whole.measured_seconds, line.seconds, total) if total > 0 else line.seconds
     return LineEvidence(whole.usage_digest, measured, whole.excluded)
+
+
+def evidence_of(part: RatedLine, line: RatedLine, evidence: LineEvidence) -> LineEvidence:
+    """The evidence of a part of a line: measured and bridged seconds in proportion to its own."""
+    if not line.seconds:
+        return evidence
+    measured = _share(evidence.measured_seconds, part.seconds, line.seconds)
+    bridged = _share(evidence.bridged_seconds, part.seconds, line.seconds)
+    return replace(evidence, measured_seconds=measured, bridged_seconds=bridged)
+
+
+def _share(amount: int, part: int, whole: int) -> int:
+    """`amount * part / whole`, towards zero."""
+    found = abs(amount * part) // abs(whole)
+    return found if (amount * part >= 0) == (whole > 0) else -found
 
 
 Shares = Mapping[int | None, tuple[int, int]]

@@ -7,6 +7,7 @@ from datetime import datetime
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
 from billing.core.period import EPOCH, rfc3339
+from billing.db import changes
 from billing.db.engine import Database, Session
 from billing.tenants import store
 from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
@@ -47,8 +48,10 @@ class Registrar:
         now = self._clock.now()
         with self._database.transaction() as session:
             added = store.add(session, tenant, now)
+            changes.note_subject(session, tenant.slug, now)
             for label in labels:
                 source, _, name = label.rpartition(":")
+                changes.note_subject(session, name, now)
                 store.claim(
                     session, added, source=source, label=name, since=since or datetime.fromtimestamp(0, now.tzinfo)
                 )
@@ -84,6 +87,7 @@ class Registrar:
             tenant = store.by_slug(session, slug)
             for label in labels:
                 source, _, name = label.rpartition(":")
+                changes.note_subject(session, name, now)
                 store.claim(session, tenant, source=source, label=name, since=since or EPOCH)
             record(session, Deed(now, actor, "tenant.label", f"tenant {slug}", details={"labels": list(labels)}))
 

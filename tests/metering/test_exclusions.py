@@ -19,7 +19,7 @@ from billing.metering.exclusion import Maintenance, Word, announced, proven, unb
 from billing.metering.store import decisions
 from billing.metering.usage import ExclusionRule, Gaps, Held
 from billing.tenants.registrar import GapChange, Registrar
-from billing.tenants.tenant import GapPolicy, GapRule, GapTerm
+from billing.tenants.tenant import EXCLUDE_GAPS, GapPolicy, GapRule, GapTerm
 from tests.factories import ScriptedSource, at, collector, second, tenant
 from tests.metering.test_collector import conserved, rows, usage
 
@@ -210,3 +210,29 @@ def test_maintenance_in_invoiced_time_needs_to_be_asked_for(database: Database) 
         excluder.announce(Announcement(work.span, "why"), actor="ops")
     with pytest.raises(Invalid, match="needs an end"):
         excluder.announce(Announcement(Span(at(1), FOREVER), "why", uuids=["GPU-1"]), actor="ops")
+
+
+@pytest.mark.parametrize("limit", [0, 6 * 3600])
+def test_the_cap_of_a_month_does_not_depend_on_another_tenants_bridging(database: Database, limit: int) -> None:
+    clock = ManualClock(at(60))
+    registrar = Registrar(database, clock)
+    registrar.add(tenant("metal", "lease"), [], actor="test")
+    gap = GapRule(GapPolicy.BRIDGE, limit) if limit else EXCLUDE_GAPS
+    registrar.add(tenant("pods"), ["pods"], gap=gap, actor="test")
+    script = {
+        GPU: [(0, second(5), ""), (second(7), second(50), ""), (second(52), 10**10, "")],
+        GPU2: [(0, 10**10, "pods")],
+    }
+    source = ScriptedSource(script, up=[(0, 10**10)])
+    collecting = collector(database, clock, source, rule=ExclusionRule(True, 900, 3600))
+    collecting.collect(Span(at(0), at(48)))
+    Leaser(database, clock).add("metal", Span(at(0), at(24, day=31)), uuids=["GPU-1"], reference="L", actor="test")
+    collecting.apply_changes()
+    for hour in range(48, 59):
+        collecting.collect(Span(at(hour), at(hour + 1)))
+    ((accepted,),) = rows(
+        database,
+        "SELECT sum(extract(epoch FROM upper(during) - lower(during)))::int FROM exclusion"
+        " WHERE superseded_at IS NULL AND state = 'accepted'",
+    )
+    assert accepted == 3600

@@ -218,3 +218,27 @@ def test_the_commands_know_all_of_it(database_url: str, tmp_path: Path, monkeypa
     assert "coast/n1/h100/7" in stablemeter("lease", "list").ok().out
     leases.write_text("x" * 10_000_000)
     stablemeter("lease", "import", leases).refused("may be cut off", code=2)
+
+
+def test_a_record_that_was_mended_takes_time_back(database: Database, tmp_path: Path) -> None:
+    """Slurm shows a job as running long after its node died. Its record is mended; what it was billed too much goes."""
+    clock = ManualClock(at(6.1))
+    add_tenants(database, clock, "acme", "beta")
+    file = tmp_path / "a.sacct"
+    head = "# covers 2026-10-01T00:00:00Z 2026-10-02T00:00:00Z\nJobIDRaw|Account|State|Start|End|AllocTRES|NodeList\n"
+    other = "2|beta|COMPLETED|2026-10-01T01:00:00|2026-10-01T05:00:00|gres/gpu=1|n1\n"
+
+    def read() -> dict[str, int]:
+        source = SlurmSource(SlurmSettings("slurm", files=(str(file),)))
+        Collector(database, clock, [Feed(source, "slurm", NO_EXCLUSIONS, at(0))], no_fence).collect(Span(at(0), at(6)))
+        found = rows(
+            database,
+            "SELECT t.slug, sum(extract(epoch FROM upper(during) - lower(during)))::int FROM usage u"
+            " JOIN tenant t ON t.id = u.tenant_id WHERE superseded_at IS NULL GROUP BY 1",
+        )
+        return {row[0]: row[1] for row in found}
+
+    file.write_text(head + "1|acme|RUNNING|2026-10-01T00:30:00|Unknown|gres/gpu=1|n1\n" + other)
+    assert read()["acme"] > 5 * 3600
+    file.write_text(head + "1|acme|NODE_FAIL|2026-10-01T00:30:00|2026-10-01T00:50:00|gres/gpu=1|n1\n" + other)
+    assert read() == {"acme": 20 * 60, "beta": 4 * 3600}

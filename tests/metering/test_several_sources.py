@@ -16,6 +16,7 @@ from billing.metering.reading import Reading
 from billing.metering.store import facts, readings
 from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar
+from billing.tenants.tenant import GapPolicy, GapRule
 from tests.factories import H100, NO_EXCLUSIONS, OPERATOR, ScriptedSource, add_tenants, at, no_fence, second, tenant
 from tests.metering.test_collector import GPU, GPU2, conserved, rows, usage
 
@@ -169,3 +170,30 @@ def test_a_lease_of_a_gpu_that_moved_is_complete_and_explained_by_both_sources(d
         account = session.execute(text("SELECT id FROM tenant")).scalar_one()
         (row,) = facts.intervals(session, account, "h100", Span(at(0), at(24)))
     assert (row["host"], row["readings"], row["seconds"]) == ("e1", 5 + 3, 5 * 3600)
+
+
+def test_a_source_that_is_configured_no_more_is_derived_again_all_the_same(database: Database) -> None:
+    clock = ManualClock(at(3.1))
+    add_tenants(database, clock, "beta")
+    reading(database, clock, source("old", [(0, 10**10, "acme")])).tick()
+    assert held(database) == {}
+    new = Feed(source("new", [(second(3), 10**10, "acme")]), "script", NO_EXCLUSIONS, at(3))
+    clock.advance(timedelta(hours=3))
+    collecting = Collector(database, clock, [new], no_fence)
+    collecting.tick()
+    add_tenants(database, clock, "acme")
+    collecting.tick()
+    assert held(database) == {"acme": pytest.approx(6 * 3600, abs=120)}
+
+
+@pytest.mark.parametrize("order", [("east", "west"), ("west", "east")])
+def test_a_gap_between_two_sites_is_bridged_whichever_is_read_last(database: Database, order: tuple[str, ...]) -> None:
+    clock = ManualClock(at(4.1))
+    Registrar(database, clock).add(tenant("acme"), ["acme"], gap=GapRule(GapPolicy.BRIDGE, 7200), actor="test")
+    west = source("west", [(0, second(1.7), "acme")], up=[(0, second(1.7))])
+    east = source("east", [(second(2.3), 10**10, "acme")])
+    feeds = [Feed(west, "script", NO_EXCLUSIONS, at(0)), Feed(east, "script", NO_EXCLUSIONS, at(2))]
+    collecting = Collector(database, clock, feeds, no_fence)
+    for name in order:
+        collecting.collect(Span(at(0 if name == "west" else 2), at(4)), [name])
+    assert held(database) == {"acme": pytest.approx(4 * 3600, abs=60)}

@@ -107,6 +107,7 @@ class CsvSource:
         wide = margin(window)
         holdings = {key: _within(one, wide) for key, one in self._holdings([usage for _, usage in files]).items()}
         reading = reading_of(window, holdings, {self.name: spans})
+        reading.corrects = True
         reading.samples = sum(len(one.held) for one in holdings.values())
         return reading
 

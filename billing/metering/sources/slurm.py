@@ -105,6 +105,7 @@ class SlurmSource:
         pools = self._pools(claims, wide)
         placed = place(claims, {pool: known.size for pool, known in pools.items()})
         reading = reading_of(window, holdings_of(self.name, placed, pools), {self.name: [wide]})
+        reading.corrects = True
         reading.samples = len(records)
         reading.problems.update(accounting.problems, problems, unplaced_lines(placed, window, "job"))
         return reading

@@ -87,6 +87,19 @@ def read_windows(session: Session, source_id: int, within: Span) -> dict[Seconds
     return {row.during.seconds: row for row in rows}
 
 
+def read_about(session: Session, gpu_ids: Sequence[int], within: Seconds) -> list[Seconds]:
+    """The windows that touch a span and were read of sources that saw some GPUs."""
+    rows = session.execute(
+        text(
+            "SELECT DISTINCT extract(epoch FROM lower(during))::bigint, extract(epoch FROM upper(during))::bigint FROM reading"
+            " WHERE superseded_at IS NULL AND during && tstzrange(to_timestamp(:start), to_timestamp(:end)) AND source_id IN"
+            "  (SELECT id FROM source WHERE name IN (SELECT source FROM place WHERE gpu_id = ANY(:gpus)))"
+        ),
+        {"gpus": list(gpu_ids), "start": within[0], "end": within[1]},
+    )
+    return [(start, end) for start, end in rows]
+
+
 def digests(session: Session, source_id: int, windows: Iterable[Seconds]) -> dict[Seconds, str]:
     """The digests of current readings, by window."""
     return {window: row.digest for window, row in read_windows(session, source_id, _reach(windows)).items()}

@@ -219,9 +219,8 @@ def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = 
     seen AS (
       SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
         FROM priced JOIN device d ON d.gpu_id = priced.gpu_id
-        JOIN gpu g ON g.id = d.gpu_id JOIN source src ON src.name = g.source
-        JOIN observation o ON o.device_id = d.id AND o.source_id = src.id AND o.superseded_at IS NULL
-             AND o.state = 'present' AND o.during && priced.part
+        JOIN observation o ON o.device_id = d.id AND o.superseded_at IS NULL AND o.state = 'present'
+             AND o.during && priced.part
        WHERE priced.basis = 'lease' OR d.id = priced.device_id
        GROUP BY priced.id, priced.part),
     measured AS (

@@ -1,11 +1,13 @@
 """Rows of prices and charges of meters: what is counted in events, not in time."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from billing.core.period import Span
+from billing.core.period import Span, month_of
 from billing.core.quantity import total
 from billing.db.tables.pricing import ChargeRow, PriceRow, SkuRow
 from billing.pricing.metered import MeterPrice
@@ -37,6 +39,17 @@ def priced(session: Session) -> dict[str, str]:
         .where(col(PriceRow.superseded_at).is_(None), SkuRow.meter != "")
     )
     return dict(rows.all())
+
+
+def sold_since(session: Session) -> dict[str, datetime]:
+    """{meter: start of the month of its first price}. What happened in earlier months was not for sale."""
+    rows = session.exec(
+        select(SkuRow.meter, func.min(func.lower(PriceRow.during)))
+        .join(PriceRow, col(PriceRow.sku) == SkuRow.code)
+        .where(col(PriceRow.superseded_at).is_(None), SkuRow.meter != "")
+        .group_by(SkuRow.meter)
+    )
+    return {meter: month_of(first).start for meter, first in rows}
 
 
 def charged(
