@@ -41,6 +41,7 @@ class Seen:
 IDLE = Seen(State.PRESENT)
 GONE = Seen(State.MISSING, reason="the exporter answered without this device")
 UNSEEN = Seen(State.BLIND, reason="no answer from the exporter")
+SUSPECT = Seen(State.BLIND, reason="the labels of the whole host had vanished")
 SEATLESS = Seen(State.BLIND, reason="an instance of it was there that has no seat")
 
 Segment = tuple[int, int, Seen]
@@ -103,13 +104,14 @@ class Absence:
     """What a source knows of GPUs that it does not see: when its exporters answered, and for which time its word counts.
 
     `answering` is by instance; `homes` by GPU id, as `billing.fleet.place.homes` tells them; `seatless` is when instances of
-    a GPU, by its UUID, were there that have no seat on it.
+    a GPU, by its UUID, were there that have no seat on it; `suspected`, by instance, is blindness that nobody can prove.
     """
 
     source: str
     answering: Mapping[str, Sequence[Seconds]]
     homes: Mapping[int, Sequence[tuple[int, int, Place]]]
     seatless: Mapping[str, Sequence[Seconds]] = field(default_factory=dict)
+    suspected: Mapping[str, Sequence[Seconds]] = field(default_factory=dict)
 
 
 def observe(
@@ -153,7 +155,9 @@ def observe(
         away = [span for one in nobody if (span := clip(one, (start, end)))]
         known = subtract(away, absence.seatless.get(whole.key.uuid, ()))
         unseen = subtract(known, absence.answering.get(place.instance, ()))
-        rest += [(s, e, UNSEEN) for s, e in unseen] + [(s, e, GONE) for s, e in subtract(known, unseen)]
+        proven = subtract(unseen, absence.suspected.get(place.instance, ()))
+        rest += [(s, e, UNSEEN) for s, e in proven] + [(s, e, SUSPECT) for s, e in subtract(unseen, proven)]
+        rest += [(s, e, GONE) for s, e in subtract(known, unseen)]
         rest += [(s, e, SEATLESS) for s, e in subtract(away, known)]
     if rest:
         observed[whole.id] = join(sorted(observed.get(whole.id, []) + rest, key=lambda one: one[0]))

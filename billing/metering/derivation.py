@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from billing.core.period import Seconds, clip, subtract
 from billing.fleet.gpu import Device
-from billing.metering.coverage import Segment, State
+from billing.metering.coverage import SUSPECT, Segment, State
 from billing.metering.exclusion import Exclusions, Maintenance, Used, Word, announced, proven, unbilled
 from billing.metering.usage import Claimed, ExclusionRule, Gaps, Held, Labels, Payer, attribute, bridges
 
@@ -108,7 +108,11 @@ def _claims(evidence: Evidence, terms: Terms) -> Claims:
 def _observed(evidence: Evidence, claims: Claims, terms: Terms) -> dict[int, list[tuple[int, int, Payer]]]:
     """What labels alone would bill, by device id. Time in a maintenance window is billed as it was seen, and never bridged."""
     whole = evidence.devices[0]
-    blind = [(start, end) for start, end, seen in evidence.observed.get(whole.id, ()) if seen.state is State.BLIND]
+    blind = [
+        (start, end)
+        for start, end, seen in evidence.observed.get(whole.id, ())
+        if seen.state is State.BLIND and seen.reason != SUSPECT.reason
+    ]
     planned = [one.span for one in evidence.maintenance]
     found: dict[int, list[tuple[int, int, Payer]]] = {}
     for device_id, said in claims.items():

@@ -56,6 +56,8 @@ class Reading:
     samples: int = 0
     problems: set[str] = field(default_factory=set)
     """What could not be understood, one line each: kept with the reading, never billed."""
+    suspected: dict[str, list[Seconds]] = field(default_factory=dict)
+    """By instance, when an exporter showed devices and seems not to have known who held them: taken for blindness."""
     corrects: bool = False
     """The source keeps records that people mend: a later answer counts also where it says less than an earlier one."""
     holders_only: bool = False

@@ -54,7 +54,7 @@ def record(session: Session, terms: SourceTerms, batch: Batch, now: datetime) ->
     changed: list[Seconds] = []
     for reading, found in zip(batch.readings, batch.presence, strict=True):
         seatless = coverage.seatless(found, keys)
-        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose, seatless)
+        absence = Absence(terms.name, coverage.answering(reading, batch.cadence), whose, seatless, reading.suspected)
         seen: dict[int, list[Segment]] = {}
         for parts in gpus.values():
             now_seen = coverage.observe(found, parts, absence, reading.window)

@@ -2,8 +2,8 @@
 holds it: it is blind, and says so nowhere.
 
 When GPUs of several holders lose their labels in one scrape and no GPU of the exporter keeps one, what it shows until the
-next label is no evidence. When they were of one holder and come back as they were, that is reported only: one job after
-another looks just so.
+next label is no evidence. Blindness that is only suspected is never bridged: perhaps all of their jobs ended. When they were
+of one holder and come back as they were, that is reported only: one job after another looks just so.
 """
 
 from collections import defaultdict
@@ -42,10 +42,11 @@ def distrust(reading: Reading, cadence: Cadence) -> None:
         if device.instance in suspects:
             shown[device.instance].append(device)
     for instance in sorted(suspects):
-        _judge(reading, instance, losses[instance], shown[instance])
+        _judge(reading, cadence, losses[instance], shown[instance])
 
 
-def _judge(reading: Reading, instance: str, losses: Sequence[_Loss], devices: Sequence[DeviceRuns]) -> None:
+def _judge(reading: Reading, cadence: Cadence, losses: Sequence[_Loss], devices: Sequence[DeviceRuns]) -> None:
+    instance = devices[0].instance
     labelled = sorted(run for device in devices for run in device.runs if run.labels)
     for at in sorted({loss.first_ms for loss in losses}):
         lost = [loss for loss in losses if loss.first_ms == at]
@@ -58,6 +59,8 @@ def _judge(reading: Reading, instance: str, losses: Sequence[_Loss], devices: Se
             reading.problems.add(f"{what}: until one is seen again nobody knows who held them")
             for device in devices:
                 device.runs = _without(device.runs, known_ms, at, back_ms)
+            until = min(back_ms // 1000, reading.window[1] + cadence.max_gap_ms // 1000)
+            reading.suspected.setdefault(instance, []).append((known_ms // 1000, until))
             reading.answering[instance] = _without(reading.answering.get(instance, ()), known_ms, at, back_ms)
         elif all(_returns(loss, back_ms) for loss in lost):
             reading.problems.add(f"{what} and came back as they were: a pause, or an exporter that did not know them")

@@ -1,5 +1,6 @@
 """What all sources together say about one GPU. They may see it at the same time, or one after the other: GPUs move."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -29,9 +30,14 @@ def combined(
     for view in views.values():
         edges.update(edge for segments in view.values() for start, end, _ in segments for edge in (start, end))
     seats = {device.id: device.seat for device in devices}
+    starts = {
+        source: {device_id: [start for start, _, _ in segments] for device_id, segments in view.items()}
+        for source, view in views.items()
+    }
+    whose = [start for start, _, _ in homes]
     found: dict[int, list[Segment]] = {}
     for lo, hi in pairwise(sorted(edges)):
-        said = {source: _at(view, lo) for source, view in views.items()}
+        said = {source: _at(view, starts[source], lo) for source, view in views.items()}
         there = {source: _present(seen) for source, seen in said.items()}
         best = max(there, key=lambda source: (any(one.labels for one in there[source].values()), bool(there[source])))
         for device_id, its in there[best].items():
@@ -47,16 +53,19 @@ def combined(
             others = {(one.source, label) for one in beside if one.source != seen.source for label in one.labels}
             found.setdefault(device_id, []).append((lo, hi, replace(seen, others=tuple(sorted(others)))))
         if not there[best]:
-            home = next((place.source for start, end, place in homes if start <= lo < end), "")
+            home = homes[max(0, bisect_right(whose, lo) - 1)][2].source if homes else ""
             for device_id, seen in said.get(home, {}).items():
                 found.setdefault(device_id, []).append((lo, hi, seen))
     return {device_id: join(segments) for device_id, segments in found.items()}
 
 
-def _at(view: View, at: int) -> dict[int, Seen]:
-    return {
-        device_id: seen for device_id, segments in view.items() for start, end, seen in segments if start <= at < end
-    }
+def _at(view: View, starts: Mapping[int, Sequence[int]], at: int) -> dict[int, Seen]:
+    found = {}
+    for device_id, segments in view.items():
+        start, end, seen = segments[bisect_right(starts[device_id], at) - 1]
+        if start <= at < end:
+            found[device_id] = seen
+    return found
 
 
 def _present(seen: Mapping[int, Seen]) -> dict[int, Seen]:

@@ -13,6 +13,7 @@ from billing.bootstrap import App
 from billing.chain import store as chain
 from billing.chain.block import Block
 from billing.core.clock import ManualClock
+from billing.core.errors import Conflict
 from billing.core.keccak import keccak256
 from billing.core.onchain import to_hash
 from billing.core.period import FOREVER, Span, month
@@ -209,3 +210,21 @@ def test_maintenance_in_an_invoiced_month_is_given_back_on_the_next_invoice(site
     assert own.amount == 30 * 24 * 200 and given_back.amount == -2000
     assert given_back.excluded == [("maintenance: fans", 36_000)]
     site.check()
+
+
+def test_a_model_stays_with_the_sku_that_it_was_invoiced_as(site: Site) -> None:
+    """Which model a SKU stands for has no dates: a move would price closed months again."""
+    site.app.rater.check(BOOK.replace("NVIDIA H100 80GB HBM3", "NVIDIA H200"))
+    site.issue(10)
+    with pytest.raises(Conflict, match="NVIDIA H100 80GB HBM3 was invoiced as h100 and must stay with it"):
+        site.app.rater.check(BOOK.replace("NVIDIA H100 80GB HBM3", "NVIDIA H200"))
+    site.app.rater.check(BOOK)
+
+
+def test_a_part_of_what_is_given_back_shows_no_coverage_above_one(site: Site) -> None:
+    site.issue(10)
+    site.learn(0)
+    december(site)
+    (draft,) = site.app.drafter.preview(MONTHS[11]).drafts
+    for line in draft.lines:
+        assert abs(line.evidence.measured_seconds) <= abs(line.rated.seconds)

@@ -13,7 +13,9 @@ from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
 from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.unlabelled import distrust
-from tests.factories import H100, add_tenants, at, collector, second
+from billing.tenants.registrar import Registrar
+from billing.tenants.tenant import GapPolicy, GapRule
+from tests.factories import H100, ScriptedSource, add_tenants, at, collector, second, tenant
 from tests.metering.test_collector import conserved, rows
 from tests.parts import http_server
 
@@ -116,3 +118,30 @@ def test_a_kubelet_that_fails_is_blindness_in_the_books(database: Database) -> N
         True,
         False,
     ]
+
+
+def test_two_jobs_that_end_in_one_scrape_do_not_bill_the_idle_time_after_them(database: Database) -> None:
+    """It may be blindness, and is not billed as idle time would not be; but it is never bridged."""
+    clock = ManualClock(at(3.1))
+    Registrar(database, clock).add(tenant("acme"), ["acme"], gap=GapRule(GapPolicy.BRIDGE, 3600), actor="test")
+    add_tenants(database, clock, "beta")
+    end, again = second(1.1), second(1.9)
+
+    class Judged(ScriptedSource):
+        def read(self, window: tuple[int, int]) -> Reading:
+            found = super().read(window)
+            distrust(found, self.cadence)
+            return found
+
+    script = {
+        DeviceKey("GPU-1"): [(0, end, "acme"), (end, again, ""), (again, 10**10, "acme")],
+        DeviceKey("GPU-2"): [(0, end, "beta"), (end, 10**10, "")],
+    }
+    collector(database, clock, Judged(script, up=[(0, 10**10)])).tick()
+    ((seconds,),) = rows(
+        database,
+        "SELECT sum(extract(epoch FROM upper(during) - lower(during)))::int FROM usage u"
+        " JOIN tenant t ON t.id = u.tenant_id WHERE superseded_at IS NULL AND t.slug = 'acme'",
+    )
+    assert abs(seconds - 2.2 * 3600) <= 120
+    assert conserved(database, 3)["blind"] > 2400

@@ -29,6 +29,7 @@ class PriceChange:
 def plan(session: Session, book: PriceBook, closed_until: datetime | None) -> list[PriceChange]:
     """How a book would change the prices in force. Raises Conflict when it reaches back into closed time."""
     _require_same_meters(session, book)
+    _require_same_models(session, book)
     changes = []
     rows = session.exec(
         select(PriceRow).where(col(PriceRow.superseded_at).is_(None)).order_by(col(PriceRow.during))
@@ -64,6 +65,24 @@ def _require_same_meters(session: Session, book: PriceBook) -> None:
         if known.get(sku.code, sku.meter) != sku.meter:
             was = f"the meter {known[sku.code]}" if known[sku.code] else "devices"
             raise Conflict(f"{sku.code} is a SKU of {was} and cannot become another", remedy="use a new code")
+
+
+def _require_same_models(session: Session, book: PriceBook) -> None:
+    """Which SKU a device is of is not dated, and invoiced months are rated again when something is learnt late. Raises
+    Conflict when a book takes a model from the SKU that it was charged as."""
+    offered = {(sku.code, model, sku.profile) for sku in book.sku for model in sku.models}
+    rows = session.execute(
+        text(
+            "SELECT DISTINCT c.sku, g.model, d.profile FROM charge c JOIN device d ON d.id = c.device_id"
+            " JOIN gpu g ON g.id = d.gpu_id ORDER BY 1, 2, 3"
+        )
+    )
+    for code, model, profile in rows:
+        if (code, model, profile) not in offered:
+            raise Conflict(
+                f"{' '.join(part for part in (model, profile) if part)} was invoiced as {code} and must stay with it",
+                remedy=f"leave it among the models of {code}; change the price or the title instead",
+            )
 
 
 def _same_until(changes: Sequence[PriceChange], change: PriceChange, closed: datetime) -> bool:
