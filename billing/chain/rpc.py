@@ -1,10 +1,8 @@
 """JSON-RPC over HTTP: web3's provider as transport, raw JSON as answer."""
 
-import gc
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +17,7 @@ from web3.types import RPCEndpoint
 from billing.chain.block import Block, block, quantity
 from billing.chain.node import RangeTooLarge
 from billing.core.errors import Conflict, Unavailable, Untrusted
+from billing.core.garbage import uncollected
 from billing.core.onchain import TRANSFER_TOPIC, Address, Hash32
 
 BODY_BYTES_MAX: Final = 256 << 20
@@ -100,7 +99,7 @@ class HttpNode:
         """Send a call, or several as one batch, and decode what comes back."""
         try:
             answer = self._provider()._make_request(RPCEndpoint(method), orjson.dumps(body))
-            with _uncollected():
+            with uncollected():
                 return orjson.loads(answer)
         except _Refused as error:
             said = _said(error.body)
@@ -220,16 +219,3 @@ def _said(body: bytes) -> dict[str, Any] | None:
 
 def _call(number: int, method: str, params: Sequence[Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """An answer is tens of thousands of little dictionaries. None is garbage while it is decoded, and looking for it again
-    and again takes as long as decoding does."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -1,19 +1,18 @@
 """Speaks Prometheus's HTTP API, and that of Thanos, Mimir and VictoriaMetrics: who asks, how much, what may be an answer."""
 
-import gc
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from threading import Lock
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 
 from billing.core.errors import Unavailable, Untrusted
+from billing.core.garbage import uncollected
 from billing.metering.sources.access import Access
 from billing.metering.sources.wire import Answer, Silent, TooLarge, Wire, WireError
 
@@ -143,7 +142,7 @@ class PrometheusApi:
 
     def _decoded(self, body: bytes, decode: Callable[[Any], T]) -> T:
         """Raises Untrusted for a body that is no complete success of the expected shape."""
-        with _UNCOLLECTED:
+        with uncollected():
             try:
                 answer = orjson.loads(body)
             except orjson.JSONDecodeError as error:
@@ -243,30 +242,6 @@ def _wait(response: Answer) -> int | None:
     except (ValueError, KeyError, TypeError):
         return None
     return max(0, -(-left // timedelta(seconds=1)))
-
-
-class _Uncollected:
-    """An answer is a few hundred thousand little lists. None of them is garbage while it is decoded, and looking for it
-    again and again takes twice as long as decoding does. Several threads may decode at once."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._was = Lock(), 0, False
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._was = gc.isenabled()
-                gc.disable()
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._was:
-                gc.enable()
-
-
-_UNCOLLECTED: Final = _Uncollected()
 
 
 def _times(samples: list[Any], reach: tuple[int, int], value: str | None, drop_markers: bool) -> list[int]:
