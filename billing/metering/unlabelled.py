@@ -4,18 +4,23 @@ holds it: it is blind, and says so nowhere.
 When GPUs of several holders lose their labels in one scrape and no GPU of the exporter keeps one, what it shows until the
 next label is no evidence. Blindness that is only suspected is never bridged: perhaps all of their jobs ended. When they were
 of one holder and come back as they were, that is reported only: one job after another looks just so.
+
+A window may begin when the labels are gone already. So what a window ends with is kept, and the next one begins with it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from billing.core.period import at_second, rfc3339
+from billing.core.period import DAY, Seconds, at_second, clip, merge, rfc3339
+from billing.fleet.gpu import DeviceKey
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Run
 
 DEVICES_MIN = 2
 """One GPU that becomes idle is an idle GPU."""
 NEVER = 1 << 62
+SUSPECTED_SECONDS_MAX = DAY
+"""A kubelet is mended within a day. A host that is drained shows no label for weeks: from then on it is idle."""
 
 
 class _Loss(NamedTuple):
@@ -64,6 +69,47 @@ def _judge(reading: Reading, cadence: Cadence, losses: Sequence[_Loss], devices:
             reading.answering[instance] = _without(reading.answering.get(instance, ()), known_ms, at, back_ms)
         elif all(_returns(loss, back_ms) for loss in lost):
             reading.problems.add(f"{what} and came back as they were: a pause, or an exporter that did not know them")
+
+
+def lost_at_end(reading: Reading) -> dict[str, int]:
+    """The exporters that know no holders when the window ends, with the second since when."""
+    end = reading.window[1]
+    return {
+        instance: min(start for start, until in spans if until > end)
+        for instance, spans in reading.suspected.items()
+        if any(until > end for _, until in spans)
+    }
+
+
+def carry(reading: Reading, lost: Mapping[str, int]) -> None:
+    """Go on with what the window before ended with (`lost_at_end`): an exporter whose labels were lost knows no holders
+    until one of its devices shows a label, or a day is over."""
+    begin_ms = reading.window[0] * 1000
+    for instance, since in lost.items():
+        shown = [device for device in reading.devices.values() if device.instance == instance]
+        labelled = [run for device in shown for run in device.runs if run.labels and run.last_ms > begin_ms]
+        back_ms = min([(since + SUSPECTED_SECONDS_MAX) * 1000, *(run.first_ms for run in labelled)])
+        if back_ms <= begin_ms:
+            continue
+        for device in shown:
+            device.runs = _from(device.runs, back_ms)
+        reading.answering[instance] = _from(reading.answering.get(instance, ()), back_ms)
+        # It keeps its beginning: the next window must know it.
+        reading.suspected[instance] = merge([*reading.suspected.get(instance, ()), (since, back_ms // 1000)])
+        reading.problems.add(f"the labels of {instance} are lost since {rfc3339(at_second(since))}")
+
+
+def doubted(reading: Reading) -> dict[DeviceKey, list[Seconds]]:
+    """When devices that showed no label may have been held all the same."""
+    parts = {
+        instance: [part for span in spans if (part := clip(span, reading.window))]
+        for instance, spans in reading.suspected.items()
+    }
+    return {key: parts[one.instance] for key, one in reading.devices.items() if parts.get(one.instance)}
+
+
+def _from(runs: Iterable[Run], from_ms: int) -> list[Run]:
+    return [Run(max(run.first_ms, from_ms), run.last_ms, run.labels) for run in runs if run.last_ms >= from_ms]
 
 
 def _returns(loss: _Loss, back_ms: int) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from billing.core.clock import ManualClock
+from billing.core.period import Span
 from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
 from billing.metering import coverage
@@ -18,6 +19,16 @@ from billing.tenants.tenant import GapPolicy, GapRule
 from tests.factories import H100, ScriptedSource, add_tenants, at, collector, second, tenant
 from tests.metering.test_collector import conserved, rows
 from tests.parts import http_server
+
+
+class Judged(ScriptedSource):
+    """What exporters are asked through: a source that judges what it read."""
+
+    def read(self, window: tuple[int, int]) -> Reading:
+        found = super().read(window)
+        distrust(found, self.cadence)
+        return found
+
 
 CADENCE = Cadence(60_000, 150_000)
 WINDOW = (second(1), second(2))
@@ -127,12 +138,6 @@ def test_two_jobs_that_end_in_one_scrape_do_not_bill_the_idle_time_after_them(da
     add_tenants(database, clock, "beta")
     end, again = second(1.1), second(1.9)
 
-    class Judged(ScriptedSource):
-        def read(self, window: tuple[int, int]) -> Reading:
-            found = super().read(window)
-            distrust(found, self.cadence)
-            return found
-
     script = {
         DeviceKey("GPU-1"): [(0, end, "acme"), (end, again, ""), (again, 10**10, "acme")],
         DeviceKey("GPU-2"): [(0, end, "beta"), (end, 10**10, "")],
@@ -145,3 +150,38 @@ def test_two_jobs_that_end_in_one_scrape_do_not_bill_the_idle_time_after_them(da
     )
     assert abs(seconds - 2.2 * 3600) <= 120
     assert conserved(database, 3)["blind"] > 2400
+
+
+HOURS = [(second(hour), second(hour + 1)) for hour in range(6)]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [3, 4, 1, 5, 0, 2], [1, 2, 3, 0, 4, 5]])
+def test_an_outage_of_labels_is_blind_to_its_end_however_windows_are_read(database: Database, order: list[int]) -> None:
+    """Labels of two tenants vanish in the second hour and are back in the fifth: in between nobody was idle."""
+    clock = ManualClock(at(6.1))
+    add_tenants(database, clock, "acme", "beta")
+    lost, back = second(1.5), second(4.5)
+    script = {
+        DeviceKey(f"GPU-{name}"): [(0, lost, name), (lost, back, ""), (back, 10**10, name)] for name in ("acme", "beta")
+    }
+    collecting = collector(database, clock, Judged(script, up=[(0, 10**10)]))
+    for hour in order:
+        collecting.collect(Span.from_seconds(HOURS[hour]))
+    while collecting.tick().windows:  # windows that learnt that they began without labels are due again
+        pass
+    found = conserved(database, 6)
+    assert found.keys() == {"billed", "excluded"}, "the same tenant was seen before and after: no idle time in between"
+    assert abs(found["excluded"] - 2 * 3 * 3600) <= 2 * 120
+
+
+def test_a_host_that_stays_empty_is_idle_after_a_day(database: Database) -> None:
+    clock = ManualClock(at(40.1))
+    add_tenants(database, clock, "acme", "beta")
+    lost = second(1.5)
+    script = {DeviceKey(f"GPU-{name}"): [(0, lost, name), (lost, 10**10, "")] for name in ("acme", "beta")}
+    collecting = collector(database, clock, Judged(script, up=[(0, 10**10)]))
+    while collecting.tick().windows:
+        pass
+    found = conserved(database, 40)
+    assert abs(found["blind"] - 2 * 24 * 3600) <= 2 * 120
+    assert abs(found["idle"] - 2 * 3600 * 14.5) <= 2 * 120

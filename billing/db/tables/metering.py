@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
-from billing.db.columns import SeatColumn, SpanColumn, Texts, UtcTime, key, ref, ref_or_none
+from billing.db.columns import Json, SeatColumn, SpanColumn, Texts, UtcTime, key, ref, ref_or_none
 
 CURRENT = text("superseded_at is null")
 
@@ -33,7 +33,8 @@ class SourceRow(SQLModel, table=True):
 
 
 class ReadingRow(SQLModel, table=True):
-    """One window of one source, read once. A re-read with another digest supersedes it."""
+    """One window of one source, read once. A re-read with another digest supersedes it. `unlabelled` are the exporters whose
+    labels were lost when it ended, with the second since when."""
 
     __tablename__: ClassVar[Any] = "reading"
     __table_args__ = (
@@ -57,6 +58,7 @@ class ReadingRow(SQLModel, table=True):
     present_seconds: int = Field(sa_type=BigInteger)
     missing_seconds: int = Field(sa_type=BigInteger)
     blind_seconds: int = Field(sa_type=BigInteger)
+    unlabelled: dict[str, int] = Field(default_factory=dict, sa_type=Json)
     rereads: int = 0
     read_at: datetime = Field(sa_type=UtcTime)
     superseded_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
@@ -173,12 +175,14 @@ class MaintenanceRow(SQLModel, table=True):
 
 
 class UsageMonthRow(SQLModel, table=True):
-    """When usage of a month changed last. Invoicing looks for adjustments in invoiced months that changed since."""
+    """When usage of a month changed last. Invoicing looks for adjustments in invoiced months that changed since.
+    `asked_at` is when it was looked at last for time without a price."""
 
     __tablename__: ClassVar[Any] = "usage_month"
 
     start: datetime = Field(sa_type=UtcTime, primary_key=True)
     changed_at: datetime = Field(sa_type=UtcTime)
+    asked_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
 
 
 class DueSpanRow(SQLModel, table=True):

@@ -25,6 +25,8 @@ class Read:
     present_seconds: int
     missing_seconds: int
     blind_seconds: int
+    unlabelled: dict[str, int]
+    """Exporters whose labels were lost when the window ended, with the second since when."""
 
 
 def source(session: Session, name: str, kind: str, since: datetime, rule: ExclusionRule) -> int:
@@ -100,6 +102,19 @@ def read_about(session: Session, gpu_ids: Sequence[int], within: Seconds) -> lis
     return [(start, end) for start, end in rows]
 
 
+def lost_labels(session: Session, source_id: int, span: Seconds) -> dict[int, dict[str, int]]:
+    """The exporters whose labels were lost when a window ended, by that end: of all windows from just before a span on."""
+    rows = session.execute(
+        text(
+            "SELECT extract(epoch FROM upper(during))::bigint AS ended, unlabelled FROM reading WHERE source_id = :source"
+            " AND superseded_at IS NULL AND during && tstzrange(to_timestamp(:start), to_timestamp(:end))"
+            " AND unlabelled <> '{}'"
+        ),
+        {"source": source_id, "start": span[0] - 1, "end": span[1]},
+    )
+    return {row.ended: row.unlabelled for row in rows}
+
+
 def digests(session: Session, source_id: int, windows: Iterable[Seconds]) -> dict[Seconds, str]:
     """The digests of current readings, by window."""
     return {window: row.digest for window, row in read_windows(session, source_id, _reach(windows)).items()}
@@ -131,6 +146,7 @@ def save(session: Session, source_id: int, reads: Sequence[Read], now: datetime)
                 present_seconds=read.present_seconds,
                 missing_seconds=read.missing_seconds,
                 blind_seconds=read.blind_seconds,
+                unlabelled=read.unlabelled,
                 rereads=rereads,
                 read_at=now,
             )

@@ -1,0 +1,14 @@
+"""Invoiced months are looked at for time without a price; exporters whose labels are lost stay so in the next window."""
+
+from pathlib import Path
+
+from alembic import op
+
+from billing.db.engine import run_script
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())
