@@ -260,7 +260,7 @@ class App:
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self._fences.watcher)
+        return Reconciler(self.database, self.clock, self._fences.watcher, self.meters)
 
     @cached_property
     def resolver(self) -> Resolver:

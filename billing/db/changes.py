@@ -30,3 +30,24 @@ def note_subject(session: Session, subject: str, now: datetime) -> None:
     ).scalar_one()
     if first is not None and first < epoch_seconds(now):
         note(session, (first, epoch_seconds(now)), now)
+
+
+def month_to_look_at(session: Session, before: datetime) -> datetime | None:
+    """The start of an invoiced month that changed since it was looked at, which was before a time."""
+    found: datetime | None = session.execute(
+        text(
+            "SELECT start FROM usage_month m WHERE (asked_at IS NULL OR asked_at <= changed_at AND asked_at < :before)"
+            " AND EXISTS (SELECT FROM invoice i WHERE i.status <> 'void' AND i.period @> m.start) ORDER BY start LIMIT 1"
+        ),
+        {"before": before},
+    ).scalar_one_or_none()
+    return found
+
+
+def mark_looked_at(session: Session, start: datetime, now: datetime) -> None:
+    session.execute(text("UPDATE usage_month SET asked_at = :now WHERE start = :start"), {"start": start, "now": now})
+
+
+def look_again(session: Session) -> None:
+    """Every month is to be looked at: what has a price has changed."""
+    session.execute(text("UPDATE usage_month SET asked_at = NULL WHERE asked_at IS NOT NULL"))

@@ -9,6 +9,7 @@ from billing.core.clock import Clock
 from billing.core.errors import Conflict
 from billing.core.money import Asset
 from billing.core.period import Span, rfc3339
+from billing.db.changes import look_again
 from billing.db.engine import Database, Session
 from billing.events import store as events
 from billing.events.meter import Meter, Total
@@ -16,7 +17,7 @@ from billing.pricing import store
 from billing.pricing.metered import rate_meters
 from billing.pricing.pricebook import parse
 from billing.pricing.rating import NO_EVIDENCE, LineEvidence, RatedLine, difference, rate
-from billing.pricing.store import PriceChange
+from billing.pricing.store import PriceChange, Unpriced
 from billing.pricing.store import meters as meters_store
 from billing.trail.store import Deed, record
 
@@ -49,6 +50,7 @@ class Rater:
         with self._database.transaction() as session:
             changes = store.plan(session, book, self._closed_until(session))
             store.apply(session, book, content, changes, actor, now)
+            look_again(session)
             details = {"changes": len(changes), "skus": len(book.sku)}
             record(session, Deed(now, actor, "price.apply", "price book", details=details))
         return changes
@@ -67,18 +69,13 @@ def rated(
     closed: bool = False,
 ) -> Rated:
     """Rate what some tenants (or all) used in a period and was not charged yet; or charged and is not used any more.
-    `meters` are the declared ones. In a `closed` period nothing gets a price any more: what has none stays without.
+    `meters` are the declared ones. In a `closed` period nothing gets a price any more: what has none is left out, and
+    `unpriced` tells it.
 
     Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
     """
-    missing = store.unpriced(session, period)
     totals = _totals(session, period, tenant_ids, meters)
-    missing += [
-        f"the meter {one.meter} has no price at {rfc3339(one.first.replace(microsecond=0))}"
-        for one in totals
-        if one.span is None
-    ]
-    if missing and not closed:
+    if not closed and (missing := [one.line for one in (*store.unpriced(session, period), *_unpriced(totals))]):
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = store.currency(session)
     quantities = store.quantities(session, period, tenant_ids)
@@ -96,6 +93,22 @@ def rated(
         currency,
     )
     return Rated(currency, [*lines, *metered], store.titles(session))
+
+
+def unpriced(session: Session, period: Span, meters: Sequence[Meter] = ()) -> list[Unpriced]:
+    """What was used in a period and has no price."""
+    return [*store.unpriced(session, period), *_unpriced(_totals(session, period, None, meters))]
+
+
+def _unpriced(totals: Sequence[Total]) -> list[Unpriced]:
+    first: dict[str, datetime] = {}
+    for one in totals:
+        if one.span is None:
+            first[one.meter] = min(one.first, first.get(one.meter, one.first))
+    return [
+        Unpriced(f"the meter {meter}", f"the meter {meter} has no price at {rfc3339(at.replace(microsecond=0))}")
+        for meter, at in sorted(first.items())
+    ]
 
 
 def _totals(session: Session, period: Span, tenant_ids: Sequence[int] | None, meters: Sequence[Meter]) -> list[Total]:

@@ -1,7 +1,7 @@
 """Deals with every change of every transfer: books it, matches it, takes it back; and asks about disputed usage. Killed at
 any line, it loses nothing: a transfer counts as settled in the transaction that books it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +12,7 @@ from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
 from billing.core.money import decimal_text
 from billing.db.engine import Database, Session
+from billing.events.meter import Meter
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
 from billing.invoicing.document import InvoiceDocument
@@ -20,7 +21,7 @@ from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.reconciliation import postings, store
-from billing.reconciliation.asker import ask_about_disputes
+from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
@@ -43,9 +44,12 @@ class Settled:
 
 
 class Reconciler:
-    def __init__(self, database: Database, clock: Clock, fence: Callable[[Session], None]) -> None:
-        """`fence` is called in every transaction and raises when this process may not reconcile any more."""
-        self._database, self._clock, self._fence = database, clock, fence
+    def __init__(
+        self, database: Database, clock: Clock, fence: Callable[[Session], None], meters: Sequence[Meter] = ()
+    ) -> None:
+        """`fence` is called in every transaction and raises when this process may not reconcile any more. `meters` are the
+        declared ones."""
+        self._database, self._clock, self._fence, self._meters = database, clock, fence, meters
 
     def tick(self) -> Settled:
         """Deal with everything that changed since the last tick."""
@@ -69,7 +73,10 @@ class Reconciler:
                 new, seen = ask_about_disputes(session, self._clock.now(), BATCH)
                 done.exceptions += new
             if seen < BATCH:
-                return
+                break
+        with self._database.transaction() as session:
+            self._fence(session)
+            done.exceptions += ask_about_unpriced(session, self._meters, self._clock.now())
 
     def _deal_with(self, session: Session, transfer: Transfer, done: Settled) -> None:
         """An earlier incarnation may still stand: its block left the chain and came back between two ticks."""

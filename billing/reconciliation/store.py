@@ -211,6 +211,19 @@ def keep_asking(session: Session, question: Question, now: datetime) -> bool:
     return row is None
 
 
+def asked_about(session: Session, kind: str, prefix: str) -> list[str]:
+    """The subjects, of those that begin so, of questions that are open."""
+    return list(
+        session.exec(
+            select(ExceptionRow.subject).where(
+                ExceptionRow.kind == kind,
+                col(ExceptionRow.subject).startswith(prefix, autoescape=True),
+                ExceptionRow.status == "open",
+            )
+        )
+    )
+
+
 def withdraw(session: Session, kind: str, subject: str, reason: str, now: datetime) -> None:
     """Close an open exception that nothing is left of."""
     for row in session.exec(

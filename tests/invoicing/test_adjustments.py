@@ -221,6 +221,35 @@ def test_a_model_stays_with_the_sku_that_it_was_invoiced_as(site: Site) -> None:
     site.app.rater.check(BOOK)
 
 
+def test_late_usage_without_a_price_in_an_invoiced_month_is_a_question_until_it_is_priced(site: Site) -> None:
+    """No invoice run refuses it any more, for the month is invoiced: it must not become a gift without a word."""
+    with site.app.database.transaction() as session:
+        session.execute(text("UPDATE gpu SET model = 'NVIDIA H200' WHERE uuid = 'GPU-2'"))
+    site.issue(10)
+    assert site.app.reconciler.tick().exceptions == 0
+    site.source.devices = {**held(100), GPU2: [(second(1), second(11), "acme"), (second(11), 10**10, "")]}
+    site.clock.move_to(site.clock.now() + timedelta(minutes=10))
+    site.collecting.collect(Span(OCTOBER, OCTOBER + timedelta(hours=150)))
+    site.clock.move_to(site.clock.now() + timedelta(minutes=10))
+    assert site.app.reconciler.tick().exceptions == 1
+    assert site.app.reconciler.tick().exceptions == 0, "asked once"
+    asked = "SELECT kind, subject, detail, status FROM exception ORDER BY id"
+    ((kind, subject, detail, status),) = site.rows(asked)
+    assert (kind, subject, status) == ("unpriced_usage", "2026-10 NVIDIA H200", "open")
+    assert "no SKU lists the model 'NVIDIA H200': 36000 s" in detail
+    with pytest.raises(Conflict, match="NVIDIA H200"):
+        site.app.drafter.preview(MONTHS[10])
+    site.app.rater.apply(
+        BOOK.replace('"NVIDIA H100 80GB HBM3"', '"NVIDIA H100 80GB HBM3", "NVIDIA H200"'), actor="test"
+    )
+    assert site.app.reconciler.tick().exceptions == 0
+    assert [row[3] for row in site.rows(asked)] == ["resolved"]
+    december(site)
+    (invoice,) = site.issue(11)
+    assert [(line.amount, line.quantity_seconds) for line in site.lines(invoice)] == [(10_000, 180_000), (2000, 36_000)]
+    site.check()
+
+
 def test_a_part_of_what_is_given_back_shows_no_coverage_above_one(site: Site) -> None:
     site.issue(10)
     site.learn(0)

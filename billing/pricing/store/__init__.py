@@ -187,8 +187,16 @@ def _period(period: Span, tenant_ids: Iterable[int] | None) -> dict[str, Any]:
     return {"start": period.start, "end": period.end, "tenants": None if tenant_ids is None else list(tenant_ids)}
 
 
-def unpriced(session: Session, period: Span) -> list[str]:
-    """What was used in a period but has no SKU or no price then, one line each."""
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Something that was used and has no price: what it is, and a line for people."""
+
+    what: str
+    line: str
+
+
+def unpriced(session: Session, period: Span) -> list[Unpriced]:
+    """What was used in a period but has no SKU or no price then."""
     rows = session.execute(
         text(
             _PRICED
@@ -205,12 +213,13 @@ def unpriced(session: Session, period: Span) -> list[str]:
         ),
         _period(period, None),
     )
-    return [
-        f"{row.sku} has no price for {row.missing} s of the period"
-        if row.sku
-        else f"no SKU lists the model {row.model!r}" + (f" with profile {row.profile}" if row.profile else "")
-        for row in rows
-    ]
+    found = []
+    for row in rows:
+        profile = f" with profile {row.profile}" if row.profile else ""
+        line = f"{row.sku} has no price for {row.missing} s of the period"
+        unlisted = f"no SKU lists the model {row.model!r}{profile}: {row.missing} s"
+        found.append(Unpriced(row.model + profile, line if row.sku else unlisted))
+    return found
 
 
 def quantities(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> list[Quantity]:
