@@ -52,6 +52,7 @@ from billing.reconciliation.resolver import Resolver
 from billing.reports.reporter import Reporter
 from billing.settings import ChainSettings, Settings, SourceSettings
 from billing.tenants.registrar import Registrar
+from billing.treasury.planner import Planner
 from billing.wallets.accepter import Accepter
 from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
@@ -265,6 +266,10 @@ class App:
     @cached_property
     def resolver(self) -> Resolver:
         return Resolver(self.database, self.clock)
+
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(self.database)
 
     @cached_property
     def reporter(self) -> Reporter:

@@ -201,6 +201,9 @@ class HttpNode:
     def code(self, address: Address) -> bytes:
         return self._bytes(self.request("eth_getCode", [address, "latest"]))
 
+    def gas_price(self) -> int:
+        return quantity(self.request("eth_gasPrice", []))
+
     def _bytes(self, text: Any) -> bytes:
         try:
             return bytes.fromhex(text[2:])

@@ -105,6 +105,9 @@ class MemoryNode:
     def code(self, address: Address) -> bytes:
         return b"\x01"
 
+    def gas_price(self) -> int:
+        return 1
+
     def _call(self, method: str) -> None:
         if self.down:
             raise Unavailable(f"{self.url} does not answer")

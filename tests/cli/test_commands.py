@@ -72,6 +72,8 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
+    ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "waits_for_a_person", "different_on_chain"}),
+    ("treasury", "verify"): (("PLAN", "--issuer", "PIN"), {"chain_id", "transactions"}),
     ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days", "country", "email", "legal_name"}),
     ("tenant", "show"): (("orbit",), {"slug", "name", "credits", "labels"}),
     ("usage", "explain"): (("INV-000001", "1"), {"device", "host", "from", "to", "seconds", "basis", "because", "readings", "digest"}),
@@ -89,10 +91,12 @@ def test_every_listing_is_json_with_stable_keys_and_the_same_for_people(
     site: Site, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     site("invoice", "show", "INV-000001", "--document", tmp_path / "document.json").ok()
+    site("sweep", "plan", "anvil", "--output", tmp_path / "plan.json").ok()
     places = {
         "PERIOD": site.period,
         "DAY": site.start.date().isoformat(),
         "DOCUMENT": str(tmp_path / "document.json"),
+        "PLAN": str(tmp_path / "plan.json"),
         "PIN": site("wallet", "pin", "--json").json()["pin"],
     }
     arguments, keys = KEYS[path]

@@ -130,6 +130,26 @@ def test_a_payer_verifies_the_invoice_offline(site: Site, tmp_path: Path) -> Non
     stablemeter("verify", spaced, "--issuer", pin).refused("canonical", code=2)
 
 
+def test_signers_check_a_sweep_plan_offline(site: Site, tmp_path: Path) -> None:
+    file, stranger = tmp_path / "plan.json", tmp_path / "signer"
+    told = site("sweep", "plan", "anvil", "--output", file).ok().out
+    assert "of anvil's coin at the present gas price" in told
+    (transaction, *others) = site("sweep", "plan", "anvil", "--json").json()["transactions"]
+    assert transaction["sender"] == "anyone" and transaction["treasury"] == checksum(site.treasury)
+    assert site.invoice("acme")["address"] in {one["address"] for one in transaction["deposits"]}
+    stranger.mkdir()
+    pin = site("wallet", "pin", "--json").json()["pin"]
+    genuine = stablemeter("treasury", "verify", file, "--issuer", pin).ok().out
+    assert "can only bring money to the treasury of the pin" in genuine and checksum(site.treasury) in genuine
+    checked = stablemeter("treasury", "verify", file, "--issuer", pin, "--json").json()["transactions"]
+    assert len(checked) == 1 + len(others)
+    assert set(checked[0]["addresses"]) == {one["address"] for one in transaction["deposits"]}
+    swapped = tmp_path / "swapped.json"
+    swapped.write_text(file.read_text().replace(transaction["to"], "0x" + "66" * 20))
+    stablemeter("treasury", "verify", swapped, "--issuer", pin).refused("not the factory of the pin", code=2)
+    stablemeter("treasury", "verify", file, "--issuer", "0x" + "12" * 32).refused("of another treasury", code=2)
+
+
 def test_what_is_behind_a_line_is_shown(site: Site) -> None:
     number = site.invoice("beta")["number"]
     shown = site("invoice", "show", number, "--json").json()

@@ -1,0 +1,197 @@
+"""`stablemeter sweep` and `stablemeter treasury`: bring money to the treasury, and check such a plan before signing it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from billing.cli.context import application, show, show_json
+from billing.cli.options import AsJson, read_bytes, write_file
+
+if TYPE_CHECKING:
+    from billing.chain.watcher import Chain
+    from billing.core.onchain import Address
+    from billing.treasury.planner import SweepPlan
+
+app = typer.Typer(help="Plans that bring money to the treasury: plan.", no_args_is_help=True)
+treasury = typer.Typer(help="For the treasury's signers: verify.", no_args_is_help=True)
+
+
+@app.command()
+def plan(
+    chain: Annotated[str, typer.Argument(help="The chain")],
+    token: Annotated[list[str] | None, typer.Option("--token", help="Only this token; repeat")] = None,
+    minimum: Annotated[str, typer.Option("--min", help="Leave addresses that hold less of a token")] = "1",
+    pin: Annotated[list[str] | None, typer.Option("--pin", help="Only the wallet with this pin; repeat")] = None,
+    with_suspense: Annotated[
+        bool, typer.Option("--with-suspense", help="Also addresses whose money waits for a person")
+    ] = False,
+    max_salts: Annotated[int, typer.Option("--max-salts", min=1, max=250, help="Addresses in one transaction")] = 250,
+    output: Annotated[Path | None, typer.Option("--output", help="Write a file for Safe's Transaction Builder")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What final money lies on payment addresses, and the exact transactions that flush it. Nothing is sent from here."""
+    from billing.core.errors import Conflict
+    from billing.core.onchain import parse_hash
+    from billing.treasury.planner import Wish
+    from billing.treasury.safe import safe_file
+
+    with application() as one:
+        watcher = next(watcher for watcher in one.watchers.values() if watcher.chain.chain_id == _id(one.chains, chain))
+        least = _least(watcher.chain, token or [], minimum)
+        wish = Wish(least, frozenset(parse_hash(text) for text in pin or []), with_suspense, max_salts)
+        found, now = one.planner.plan(watcher, wish), one.clock.now()
+    if output is not None:
+        wallets = {batch.wallet.pin() for batch in found.batches}
+        if len(wallets) > 1:
+            raise Conflict(
+                f"the plan has transactions of {len(wallets)} wallets, and a file is signed by one",
+                remedy=f"one file each: --pin {sorted(wallets)[0]}",
+            )
+        write_file(output, safe_file(watcher.chain.chain_id, found.batches, f"Sweep {watcher.chain.name}", now))
+    if as_json:
+        show_json(_json(found, watcher.chain))
+    else:
+        _tell(found, watcher.chain)
+
+
+def _id(chains: "list[Chain]", name: str) -> int:
+    from billing.core.errors import NotFound
+
+    found = [one.chain_id for one in chains if name in (one.name, str(one.chain_id))]
+    if not found:
+        raise NotFound(f"no chain {name} is configured", remedy="see [[chains]]")
+    return found[0]
+
+
+def _least(chain: "Chain", symbols: list[str], minimum: str) -> "dict[Address, int]":
+    """{token address: least units} of the tokens that are wanted."""
+    from billing.core.errors import Invalid, NotFound
+    from billing.core.money import parse_units
+
+    unknown = set(symbols) - {token.symbol for token in chain.tokens}
+    if unknown:
+        raise NotFound(f"{chain.name} has no token {', '.join(sorted(unknown))}", remedy="see [[chains.tokens]]")
+    least = {
+        token.address: parse_units(minimum, token.asset).units
+        for token in chain.tokens
+        if not symbols or token.symbol in symbols
+    }
+    if any(units < 0 for units in least.values()):
+        raise Invalid(f"--min {minimum} is negative")
+    return least
+
+
+def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
+    from billing.core.onchain import ZERO_ADDRESS, checksum
+
+    names = {token.address: token.symbol for token in chain.tokens}
+
+    def shown(one: Any) -> dict[str, Any]:
+        index = {} if one.hd_index is None else {"derivation": f"0/{one.hd_index}"}
+        kept = {"address": checksum(one.address), "token": names[one.token], "amount_units": str(one.units)}
+        return {**kept, "invoice": one.invoice or None, **index}
+
+    return {
+        "chain": chain.name,
+        "chain_id": chain.chain_id,
+        "final_block": found.final,
+        "gas_price": str(found.gas_price),
+        "gas": found.gas,
+        "cost_units": str(found.cost),
+        "transactions": [
+            {
+                "to": checksum(one.to),
+                "value": "0",
+                "data": "0x" + one.data.hex(),
+                "gas_limit": one.gas_limit,
+                "gas": one.gas,
+                "sender": "anyone" if one.wallet.flusher == ZERO_ADDRESS else checksum(one.wallet.flusher),
+                "treasury": checksum(one.wallet.treasury),
+                "token": names[one.token],
+                "amount_units": str(one.units),
+                "deposits": [{**shown(deposit), "salt": deposit.salt} for deposit in one.deposits],
+            }
+            for one in found.batches
+        ],
+        "by_hand": [shown(one) for one in found.by_hand],
+        "too_small": [shown(one) for one in found.small],
+        "waits_for_a_person": [shown(one) for one in found.suspended],
+        "different_on_chain": [
+            {"address": checksum(address), "token": names[token], "transfers_units": str(a), "chain_units": str(b)}
+            for (address, token), (a, b) in found.different.items()
+        ],
+    }
+
+
+def _tell(found: "SweepPlan", chain: "Chain") -> None:
+    from billing.core.money import decimal_text
+    from billing.core.onchain import checksum
+
+    tokens = {token.address: token for token in chain.tokens}
+    rows = [
+        {
+            "to": checksum(one.to),
+            "token": tokens[one.token].symbol,
+            "amount": decimal_text(one.units, tokens[one.token].decimals),
+            "addresses": len(one.deposits),
+            "gas": one.gas,
+        }
+        for one in found.batches
+    ]
+    show(rows, ("to", "token", "amount", "addresses", "gas"), as_json=False, empty="nothing is worth flushing")
+    if found.batches:
+        typer.echo(f"about {decimal_text(found.cost, 18)} of {chain.name}'s coin at the present gas price")
+    for one in found.by_hand:
+        amount = decimal_text(one.units, tokens[one.token].decimals)
+        typer.echo(
+            f"by its key: {amount} {tokens[one.token].symbol} at {checksum(one.address)}, index 0/{one.hd_index}"
+        )
+    if found.small:
+        typer.echo(f"{len(found.small)} addresses hold less than --min")
+    if found.suspended:
+        typer.echo(f"{len(found.suspended)} addresses wait for a person and are left out (--with-suspense takes them)")
+    for (address, token), (stored, there) in found.different.items():
+        typer.echo(
+            f"{checksum(address)}: transfers say {decimal_text(stored, tokens[token].decimals)} {tokens[token].symbol},"
+            f" the chain {decimal_text(there, tokens[token].decimals)}"
+        )
+
+
+@treasury.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="The Safe file that you are asked to sign")],
+    issuer: Annotated[list[str], typer.Option("--issuer", help="The pin of the wallet; repeat")],
+    safe: Annotated[
+        list[str] | None, typer.Option("--treasury", help="The treasury; default: the one that the file names")
+    ] = None,
+    flusher: Annotated[list[str] | None, typer.Option("--flusher", help="Who alone may flush, if set")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check offline that every transaction of a sweep plan does nothing but empty payment addresses into the treasury."""
+    from billing.core.onchain import ZERO_ADDRESS, checksum, parse_hash
+    from billing.treasury.safe import treasury_named, verify, wallets_of
+
+    content = read_bytes(file)
+    named = safe or [one for one in [treasury_named(content)] if one]
+    chain_id, checked = verify(content, wallets_of([parse_hash(one) for one in issuer], named, flusher or []))
+    if as_json:
+        show_json(
+            {
+                "chain_id": chain_id,
+                "transactions": [
+                    {
+                        "factory": checksum(one.wallet.factory),
+                        "treasury": checksum(one.wallet.treasury),
+                        "token": checksum(one.token),
+                        "addresses": [checksum(address) for address in one.addresses],
+                    }
+                    for one in checked
+                ],
+            }
+        )
+        return
+    for position, one in enumerate(checked, 1):
+        what = "the native coin" if one.token == ZERO_ADDRESS else f"token {checksum(one.token)}"
+        typer.echo(f"{position}: flushes {what} of {len(one.salts)} addresses to {checksum(one.wallet.treasury)}")
+    typer.echo(f"genuine: on chain {chain_id} this can only bring money to the treasury of the pin")

@@ -1,0 +1,175 @@
+"""The file that Safe's Transaction Builder takes, and its check against the pin: for signers, who need neither network nor
+database.
+
+The builder's own checksum is left out: it protects against accidents only. What a signer relies on is `verify`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from billing.core.errors import Invalid
+from billing.core.onchain import ZERO_ADDRESS, Address, Hash32, checksum, parse_address, to_address, to_hash
+from billing.core.period import epoch_seconds
+from billing.treasury.sweep import SALTS_MAX, Batch
+from billing.wallets.forwarder import code, flush_calldata
+from billing.wallets.wallet import ForwarderWallet, TreasuryKind, forwarder_wallet
+
+VERSION: Final = "1.0"
+FILE_BYTES_MAX: Final = 64 << 20
+TRANSACTIONS_MAX: Final = 10_000
+
+
+def safe_file(chain_id: int, batches: Iterable[Batch], name: str, created_at: datetime) -> bytes:
+    """The batches as one file. Opened in a Safe on that chain, it is one multi-send."""
+    found = list(batches)
+    wallets = {one.wallet.factory: one.wallet for one in found}
+    treasuries = {one.treasury for one in wallets.values()}
+    return orjson.dumps(
+        {
+            "version": VERSION,
+            "chainId": str(chain_id),
+            "createdAt": epoch_seconds(created_at) * 1000,
+            "meta": {
+                "name": name,
+                "description": "Flushes payment addresses into the treasury. Check it: stablemeter treasury verify",
+                "createdFromSafeAddress": checksum(treasuries.pop()) if len(treasuries) == 1 else "",
+                "createdFromOwnerAddress": "",
+            },
+            "transactions": [
+                {
+                    "to": checksum(one.to),
+                    "value": "0",
+                    "data": "0x" + one.data.hex(),
+                    "contractMethod": None,
+                    "contractInputsValues": None,
+                }
+                for one in found
+            ],
+        },
+        option=orjson.OPT_INDENT_2,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One transaction of a file that does what it says: it empties these payment addresses into the treasury."""
+
+    wallet: ForwarderWallet
+    token: Address
+    salts: tuple[Hash32, ...]
+
+    @property
+    def addresses(self) -> list[Address]:
+        return [self.wallet.address_of(salt) for salt in self.salts]
+
+
+def wallets_of(pins: Iterable[Hash32], treasuries: Iterable[str], flushers: Iterable[str]) -> list[ForwarderWallet]:
+    """The wallets that pins stand for, found among treasuries of both kinds and flushers (nobody in particular, and the
+    treasury itself, are tried too). A pin is a hash of all of it, so what is tried need not be trusted.
+
+    Raises Invalid for a pin that none of them has.
+    """
+    made: dict[Hash32, ForwarderWallet] = {}
+    for treasury in treasuries:
+        for flusher in (ZERO_ADDRESS, treasury, *flushers):
+            for kind in TreasuryKind:
+                one = forwarder_wallet(treasury, kind, flusher)
+                made[one.pin()] = one
+    found = []
+    for pin in pins:
+        if pin not in made:
+            raise Invalid(
+                f"the pin {pin} is of another treasury or flusher than the file's",
+                remedy="do not sign; or name them: --treasury 0x... --flusher 0x...",
+            )
+        found.append(made[pin])
+    return found
+
+
+def treasury_named(content: bytes) -> str:
+    """The Safe that a file says it was made for; empty when it says none."""
+    meta = _object(content).get("meta")
+    named = meta.get("createdFromSafeAddress") if isinstance(meta, dict) else None
+    return named if isinstance(named, str) else ""
+
+
+def verify(content: bytes, wallets: Iterable[ForwarderWallet]) -> tuple[int, list[Checked]]:
+    """(chain id, transactions) of a file whose every transaction flushes addresses of one of these wallets.
+
+    Raises Invalid, naming the transaction, for anything else: another contract, a value, another call, calldata that is
+    not written in the one canonical way, a salt twice.
+    """
+    known = {one.factory: one for one in wallets}
+    raw = _object(content)
+    chain_id, transactions = raw.get("chainId"), raw.get("transactions")
+    if (
+        raw.get("version") != VERSION
+        or not isinstance(chain_id, str)
+        or not chain_id.isascii()
+        or not chain_id.isdecimal()
+    ):
+        raise Invalid("this is no Transaction Builder file of version 1.0")
+    if not isinstance(transactions, list) or not 0 < len(transactions) <= TRANSACTIONS_MAX:
+        raise Invalid("the file has no list of transactions")
+    checked = [_check(position, one, known) for position, one in enumerate(transactions, 1)]
+    seen: set[tuple[Address, Address, Hash32]] = set()
+    for position, one in enumerate(checked, 1):
+        for salt in one.salts:
+            place = (one.wallet.factory, one.token, salt)
+            if place in seen:
+                raise Invalid(f"transaction {position} flushes the salt {salt} again")
+            seen.add(place)
+    return int(chain_id), checked
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    if len(content) > FILE_BYTES_MAX:
+        raise Invalid("the file is larger than any plan")
+    try:
+        raw = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise Invalid("the file is no JSON") from None
+    if not isinstance(raw, dict):
+        raise Invalid("the file is no JSON object")
+    return raw
+
+
+def _check(position: int, one: Any, known: dict[Address, ForwarderWallet]) -> Checked:
+    where = f"transaction {position}"
+    if not isinstance(one, dict) or not isinstance(one.get("to"), str) or not isinstance(one.get("data"), str):
+        raise Invalid(f"{where} is no transaction with a target and data")
+    if foreign := one.keys() - {"to", "value", "data", "contractMethod", "contractInputsValues"}:
+        raise Invalid(f"{where} has keys that no plan has: {', '.join(sorted(foreign))[:80]}")
+    if one.get("value") != "0":
+        raise Invalid(f"{where} sends {str(one.get('value'))[:40]!r} of the native coin")
+    if one.get("contractMethod") is not None or one.get("contractInputsValues") is not None:
+        raise Invalid(f"{where} names a method beside its data: the builder would take that instead")
+    wallet = known.get(parse_address(one["to"]))
+    if wallet is None:
+        raise Invalid(f"{where} calls {one['to']}, which is not the factory of the pin")
+    token, salts = _flush(where, one["data"])
+    return Checked(wallet, token, salts)
+
+
+def _flush(where: str, text: str) -> tuple[Address, tuple[Hash32, ...]]:
+    """The arguments of `flush(bytes32[],address)`; written again they must be the same bytes."""
+    try:
+        data = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raise Invalid(f"{where} has data that is no hex") from None
+    if text.lower() != "0x" + data.hex():
+        raise Invalid(f"{where} has data that is not plain hex")
+    selector = bytes.fromhex(code()["flush_selector"][2:])
+    if data[:4] != selector or len(data) < 100:
+        raise Invalid(f"{where} does not call flush")
+    token = to_address(data[48:68])
+    salts = tuple(to_hash(data[at : at + 32]) for at in range(100, len(data) - 31, 32))
+    if flush_calldata(salts, token) != data:
+        raise Invalid(f"{where} has calldata that is not written in the canonical way")
+    if not 0 < len(salts) <= SALTS_MAX:
+        raise Invalid(f"{where} flushes {len(salts)} addresses; a plan has 1 to {SALTS_MAX}")
+    return token, salts

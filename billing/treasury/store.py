@@ -1,0 +1,58 @@
+"""What came in and was not flushed yet, as stored transfers say."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing.core.onchain import Address, Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an address of a generation must hold of a token, by transfers that are final."""
+
+    generation_id: int
+    address: Address
+    token: Address
+    units: int
+    salt: Hash32
+    hd_index: int | None
+    invoice: str
+    suspended: bool
+    """Money came in that a person must look at."""
+
+
+def holdings(session: Session, chain_id: int, final: int, generations: Iterable[int]) -> list[Holding]:
+    """Addresses that were paid on a chain, and still hold something when everything up to its final block is counted."""
+    rows = session.execute(
+        text(
+            "SELECT a.generation_id, a.address, m.token_address, sum(m.units) AS units, a.salt, a.hd_index,"
+            "  coalesce(i.number, '') AS invoice, bool_or(m.suspended) AS suspended"
+            " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id JOIN ("
+            "  SELECT t.to_address AS address, t.token_address, t.units,"
+            "         coalesce(p.disposition = 'suspended', false) AS suspended"
+            "    FROM transfer t LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
+            "   WHERE t.chain_id = :chain AND t.block_number <= :final AND t.state = 'final'"
+            "  UNION ALL SELECT t.from_address, t.token_address, -t.units, false FROM transfer t"
+            "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what leaves is gone before it is final
+            " ) AS m ON m.address = a.address"
+            " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations)"
+            " GROUP BY a.id, i.number, m.token_address HAVING sum(m.units) > 0 ORDER BY a.id, m.token_address"
+        ),
+        {"chain": chain_id, "final": final, "generations": list(generations)},
+    )
+    return [
+        Holding(
+            row.generation_id,
+            Address(row.address),
+            Address(row.token_address),
+            int(row.units),
+            Hash32(row.salt),
+            row.hd_index,
+            row.invoice,
+            row.suspended,
+        )
+        for row in rows
+    ]

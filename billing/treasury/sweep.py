@@ -1,0 +1,85 @@
+"""What a sweep moves, what it costs, and how it is cut into transactions. Pure.
+
+Gas per address was measured on a real node (contracts/README.md, "Gas"); `eth_estimateGas` has the last word.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from billing.core.onchain import Address, Hash32
+from billing.wallets.forwarder import flush_calldata
+from billing.wallets.wallet import ForwarderWallet
+
+SALTS_MAX: Final = 250
+"""Where one transaction may use 2^24 gas, 280 salts fit."""
+GAS_TRANSACTION: Final = 32_000
+GAS_FIRST: Final = 51_200
+"""A token leaves an address whose clone must be deployed first."""
+GAS_AGAIN: Final = 11_900
+GAS_LIMIT_SALT: Final = 57_000
+GAS_LIMIT_MORE: Final = 400_000
+"""The limit must be higher than what is used: refunds come after the transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """What one address holds of one token, in the token's smallest unit: the final part of what was seen to come in, and
+    what the chain says is there. `salt` is empty in xpub mode, which has `hd_index` instead."""
+
+    address: Address
+    token: Address
+    units: int
+    salt: Hash32
+    hd_index: int | None = None
+    invoice: str = ""
+    deployed: bool = False
+
+    @property
+    def gas(self) -> int:
+        """What it adds to a flush."""
+        return GAS_AGAIN if self.deployed else GAS_FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One transaction: `flush` of some salts at one factory. `gas_limit` is what to send it with."""
+
+    wallet: ForwarderWallet
+    token: Address
+    deposits: tuple[Deposit, ...]
+
+    @property
+    def to(self) -> Address:
+        return self.wallet.factory
+
+    @property
+    def data(self) -> bytes:
+        return flush_calldata([one.salt for one in self.deposits], self.token)
+
+    @property
+    def units(self) -> int:
+        return sum(one.units for one in self.deposits)
+
+    @property
+    def gas(self) -> int:
+        return GAS_TRANSACTION + sum(one.gas for one in self.deposits)
+
+    @property
+    def gas_limit(self) -> int:
+        return GAS_LIMIT_MORE + GAS_LIMIT_SALT * len(self.deposits)
+
+
+def batches(
+    wallet: ForwarderWallet, token: Address, deposits: Iterable[Deposit], salts_max: int = SALTS_MAX
+) -> Iterator[Batch]:
+    """The transactions that flush some deposits of one token, the largest amounts first."""
+    ordered = sorted(deposits, key=lambda one: (-one.units, one.address))
+    for first in range(0, len(ordered), salts_max):
+        yield Batch(wallet, token, tuple(ordered[first : first + salts_max]))
+
+
+def worth(deposits: Sequence[Deposit], minimum: int) -> tuple[list[Deposit], list[Deposit]]:
+    """(those that hold at least `minimum` units, those that hold less)."""
+    enough = [one for one in deposits if one.units >= max(1, minimum)]
+    return enough, [one for one in deposits if 0 < one.units < max(1, minimum)]

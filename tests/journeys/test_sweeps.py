@@ -1,0 +1,144 @@
+"""Money is brought to the treasury by plans that an unlocked account sends as they stand; the books follow the chain."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from billing.chain.tokens import Listing
+from billing.core.errors import NotFound
+from billing.core.onchain import Address, to_hash
+from billing.treasury.planner import SweepPlan, Wish
+from billing.treasury.safe import safe_file, verify, wallets_of
+from billing.wallets.forwarder import Treasury, deployment
+from billing.wallets.wallet import ForwarderWallet
+from tests.world import World, issued, usd, world
+
+FIRST_EVER = 17_100
+"""What a treasury's first token costs once: its balance is written where there was none."""
+
+
+@pytest.fixture
+def made(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world(database_url, tmp_path) as one:
+        yield one
+
+
+def plan(made: World, minimum: int = 1, **wish: object) -> SweepPlan:
+    watcher = made.app.watchers[31337]
+    least = {token.address: minimum for token in watcher.chain.tokens if token.listing is Listing.ACCEPT}
+    return made.app.planner.plan(watcher, Wish(least, **wish))  # type: ignore[arg-type]
+
+
+def send(made: World, found: SweepPlan) -> None:
+    for one in found.batches:
+        made.node.send(one.to, one.data)
+    made.settle()
+
+
+def paid(made: World, *amounts: str, token: Address | None = None) -> list[str]:
+    """Invoices of several tenants, each paid so much; final."""
+    invoices = issued(made, *(f"tenant-{number}" for number in range(len(amounts))))
+    for invoice, amount in zip(invoices, amounts, strict=True):
+        assert invoice.address is not None
+        made.node.transfer(token or made.usdc, invoice.address, usd(amount))
+    made.settle()
+    return [invoice.address or "" for invoice in invoices]
+
+
+def test_a_plan_is_sent_as_it_stands_and_the_treasury_has_the_money(made: World) -> None:
+    addresses = paid(made, "200.00", "150.00", "0.50")
+    found = plan(made, usd("1"))
+    (batch,) = found.batches
+    assert [one.address for one in batch.deposits] == addresses[:2] and batch.units == usd("350.00")
+    assert [one.address for one in found.small] == addresses[2:]
+    assert not found.suspended and not found.different and not found.by_hand
+    assert found.cost == batch.gas * found.gas_price > 0
+    wallet = made.app.wallet
+    assert isinstance(wallet, ForwarderWallet)
+    file = safe_file(31337, found.batches, "Sweep", made.clock.now())
+    _, (checked,) = verify(file, wallets_of([wallet.pin()], [wallet.treasury], []))
+    assert checked.addresses == addresses[:2]
+    receipt = made.node.send(batch.to, batch.data)
+    more = int(receipt["gasUsed"], 16) - batch.gas
+    assert abs(more - FIRST_EVER) < 1_000, "the figures are the measured ones"
+    assert plan(made, usd("1")).batches == [], "somebody sent it: the chain says so before anything is final"
+    made.settle()
+    assert made.balance("treasury:31337:USDC", "31337:USDC") == usd("350.00")
+    assert made.balance("deposit:31337:USDC", "31337:USDC") == usd("0.50")
+    assert made.findings() == [] and plan(made, usd("1")).batches == []
+
+
+def test_two_tokens_are_two_transactions_and_batches_have_a_limit(made: World) -> None:
+    addresses = paid(made, "100.00", "100.00", "100.00")
+    made.node.transfer(made.usdt, addresses[0], usd("7"))
+    made.settle()
+    found = plan(made, salts_max=2)
+    assert [(one.token, len(one.deposits)) for one in found.batches] == [(made.usdc, 2), (made.usdc, 1), (made.usdt, 1)]
+    send(made, found)
+    assert made.node.balance(made.usdt, made.treasury) == usd("7")
+    assert made.node.balance(made.usdc, made.treasury) == usd("300")
+    again = plan(made)
+    assert not again.batches and made.findings() == []
+
+
+def test_an_address_that_was_flushed_costs_less_the_next_time(made: World) -> None:
+    (address,) = paid(made, "10.00")
+    first = plan(made)
+    send(made, first)
+    made.node.transfer(made.usdc, address, usd("5.00"))
+    made.settle()
+    second = plan(made)
+    assert second.batches[0].deposits[0].deployed and second.gas < first.gas
+    send(made, second)
+    assert made.node.balance(made.usdc, made.treasury) == usd("15.00") and made.findings() == []
+
+
+def test_money_that_is_not_final_yet_is_told_apart(made: World) -> None:
+    addresses = paid(made, "200.00", "200.00")
+    made.node.transfer(made.usdc, addresses[0], usd("9"))
+    made.node.mine(2)
+    made.follow()
+    found = plan(made)
+    assert found.different == {(addresses[0], made.usdc): (usd("200"), usd("209"))}, (
+        "what is there is said, and flushed"
+    )
+    assert {one.units for one in found.batches[0].deposits} == {usd("209"), usd("200")}
+
+
+def test_what_came_after_a_void_waits_for_a_person_and_is_left_out(made: World) -> None:
+    (invoice,) = issued(made, "acme")
+    made.app.issuer.void(invoice.number, reason="wrong", actor="test")
+    assert invoice.address is not None
+    made.node.transfer(made.usdc, invoice.address, usd("200.00"))
+    made.settle()
+    found = plan(made)
+    assert [one.address for one in found.suspended] == [invoice.address] and not found.batches
+    (batch,) = plan(made, with_suspense=True).batches
+    assert [one.invoice for one in batch.deposits] == [invoice.number]
+
+
+def test_addresses_of_an_earlier_treasury_are_swept_through_their_own_factory(made: World) -> None:
+    """The treasury is changed after the first invoice. Both stay watched; each goes where its document says."""
+    (old,) = paid(made, "200.00")
+    first = made.app.wallet
+    assert isinstance(first, ForwarderWallet)
+    treasury = Address(made.node.accounts[8])
+    made.node.send(*deployment(Treasury(treasury, Address("0x" + "0" * 40), is_contract=False)))
+    made.settings = made.settings.model_copy(
+        update={"wallet": made.settings.wallet.model_copy(update={"treasury": treasury})}
+    )
+    made.again()
+    made.app.check_chain(31337)
+    second = made.app.wallet
+    assert isinstance(second, ForwarderWallet) and second.pin() != first.pin()
+    made.node.transfer(made.usdc, old, usd("1.00"))
+    made.settle()
+    (batch,) = plan(made).batches
+    assert (batch.to, batch.wallet.treasury) == (first.factory, made.treasury)
+    assert plan(made, pins=frozenset([second.pin()])).batches == []
+    with pytest.raises(NotFound, match="no wallet has that pin"):
+        plan(made, pins=frozenset([to_hash(b"\1" * 32)]))
+    send(made, plan(made, pins=frozenset([first.pin()])))
+    assert made.node.balance(made.usdc, made.treasury) == usd("201.00")
+    assert made.node.balance(made.usdc, treasury) == 0 and made.findings() == []
