@@ -12,6 +12,7 @@ from billing.audit.auditor import Auditor
 from billing.chain import store as chain_store
 from billing.chain.policy import Finality
 from billing.chain.pool import Pool
+from billing.chain.proofreader import Proofreader
 from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain, Watcher
 from billing.core.clock import Clock
@@ -243,6 +244,17 @@ class App:
             self._closing += [node.close for node in nodes]
             pool = Pool(nodes, self.clock)
             found[chain.chain_id] = Watcher(self.database, self.clock, chain, pool, WatchList(), self._fences.watcher)
+        return found
+
+    @cached_property
+    def proofreaders(self) -> Mapping[int, Proofreader]:
+        """The audit lane of each chain. It prefers the endpoint that the tip lane asks last."""
+        found = {}
+        for chain_id, watcher in self.watchers.items():
+            pool = Pool([endpoint.node for endpoint in reversed(watcher.pool.endpoints)], self.clock)
+            found[chain_id] = Proofreader(
+                self.database, self.clock, watcher.chain, pool, WatchList(), self._fences.watcher
+            )
         return found
 
     def check_chain(self, chain_id: int) -> None:

@@ -7,6 +7,7 @@ from billing.audit import store
 from billing.audit.finding import Finding
 from billing.chain import store as chain_store
 from billing.chain.node import Node
+from billing.chain.store import tokens as token_store
 from billing.chain.tokens import Token
 from billing.chain.verifier import balance_of
 from billing.chain.watcher import Watcher
@@ -38,7 +39,7 @@ class BalanceAudit:
             moved = chain_store.balances(session, chain.chain_id, cursor.final)
             treasuries = [one.address for one in wallets.addresses(session)[0] if one.kind == "treasury"]
             unpaid = store.addresses_to_look_at(session, now.toordinal())
-            known = chain_store.tokens(session)
+            known = token_store.known(session)
         tokens = {token.address: token for token in known.values() if token.chain_id == chain.chain_id}
         for owner in (*treasuries, *unpaid):  # also where no transfer was seen: it may have been missed
             for token in tokens.values():

@@ -74,6 +74,24 @@ QUERIES: dict[str, str] = {
                     THEN count(e.id) FILTER (WHERE e.incarnation = t.incarnation) = 0
                       OR count(e.id) FILTER (WHERE e.incarnation <> t.incarnation) > 0
                     ELSE count(e.id) > 0 END""",
+    "one payment stands for every settled transfer": """
+        SELECT 'transfer ' || t.id AS subject, t.state || ' with ' || count(p.id) || ' payments that stand' AS detail
+          FROM transfer t LEFT JOIN payment p ON p.transfer_id = t.id AND p.disposition <> 'reversed'
+         WHERE t.settled AND t.state <> 'seen' GROUP BY t.id
+        HAVING count(p.id) <> CASE t.state WHEN 'orphaned' THEN 0 ELSE 1 END""",
+    "what is owed is due less what was applied": """
+        SELECT i.number AS subject, coalesce(r.owed, 0) || ' owed, ' || i.amount_due || ' due, ' ||
+               coalesce(p.applied, 0) || ' applied and written off' AS detail
+          FROM invoice i
+          LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting WHERE account = 'receivable'
+                      GROUP BY invoice_id) r ON r.invoice_id = i.id
+          LEFT JOIN (SELECT invoice_id, sum(applied_units + written_off_units) AS applied FROM payment
+                      WHERE disposition <> 'reversed' GROUP BY invoice_id) p ON p.invoice_id = i.id
+         WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0
+                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) END""",
+    "what is final was found on the chain again": """
+        SELECT 'transfer ' || d.transfer_id AS subject, d.why AS detail FROM chain_doubt d
+          JOIN transfer t ON t.id = d.transfer_id AND t.state <> 'orphaned' WHERE d.cleared_at IS NULL LIMIT 100""",
     "no two payers for one slot at one moment": """
         SELECT 'usage ' || a.id AS subject, 'overlaps usage ' || b.id AS detail
           FROM usage a JOIN usage b ON b.id > a.id AND a.seat && b.seat AND a.during && b.during

@@ -17,7 +17,7 @@ from billing.chain.node import Node, RangeTooLarge
 from billing.chain.policy import Finality
 from billing.chain.pool import Pool
 from billing.chain.reader import Read, Reader
-from billing.chain.store import Cursor
+from billing.chain.store import Cursor, tokens
 from billing.chain.tokens import Token
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Unavailable, Untrusted
@@ -106,7 +106,7 @@ class Watcher:
         self._prove(node)
         with self._database.transaction() as session:
             if not self._noted:
-                store.note_tokens(session, self.chain.tokens)
+                tokens.note(session, self.chain.tokens)
             cursor = store.cursor(session, self.chain.chain_id)
         self._noted = True
         if cursor is not None:

@@ -75,11 +75,12 @@ def status(as_json: AsJson = False) -> None:
                     "block": row.get("cursor_number"),
                     "mined_at": row.get("cursor_mined_at"),
                     "final": row.get("final_number"),
+                    "proven": row.get("proven"),
                     "wallet": "accepted" if chain.chain_id in accepted else "not accepted",
                     "stopped": row.get("stopped", ""),
                 }
             )
-    columns = ("chain", "chain_id", "block", "mined_at", "final", "wallet", "stopped")
+    columns = ("chain", "chain_id", "block", "mined_at", "final", "proven", "wallet", "stopped")
     show(rows, columns, as_json=as_json, empty="no chain is configured")
     if any(row["stopped"] for row in rows):
         raise typer.Exit(1)

@@ -50,6 +50,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
     if RoleName.WATCHER in roles:
         for chain, one in zip(app.chains, app.settings.chains, strict=True):
             table.append(Job(f"watch {chain.name}", RoleName.WATCHER, one.poll_seconds, _watch(app, chain.chain_id)))
+            table.append(Job(f"prove {chain.name}", RoleName.WATCHER, 60, _prove(app, chain.chain_id)))
             table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
         table.append(Job("reconcile", RoleName.WATCHER, 2, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
@@ -124,6 +125,20 @@ def _watch(app: App, chain_id: int) -> Callable[[], bool]:
                 "chain moved", chain=name, transfers=done.transfers, reorgs=done.reorgs, orphaned=done.orphaned
             )
         return done.behind > 0 and done.blocks > 0
+
+    return tick
+
+
+def _prove(app: App, chain_id: int) -> Callable[[], bool]:
+    def tick() -> bool:
+        name, done = app.watchers[chain_id].chain.name, app.proofreaders[chain_id].tick()
+        metrics.PROVEN_DIFFERENCES.labels(name, "found").inc(done.found)
+        metrics.PROVEN_DIFFERENCES.labels(name, "doubted").inc(done.doubted)
+        if done.found:
+            logger("prove").warning("payments were found that an endpoint had left out", chain=name, found=done.found)
+        if done.doubted:
+            logger("prove").error("transfers are not on the chain as they are stored", chain=name, count=done.doubted)
+        return done.behind > 0
 
     return tick
 

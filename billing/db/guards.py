@@ -24,6 +24,7 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "observation": ("during", "superseded_at"),
     "reading": ("rereads", "read_at", "superseded_at"),
     "exclusion": ("during", "state", "superseded_at"),
+    "chain_doubt": ("cleared_at",),
     "dispute": ("during", "superseded_at", "asked"),
     "maintenance": ("during", "cancelled_at"),
     "tenant_gap_term": ("derived_at",),

@@ -7,6 +7,7 @@ from typing import Final
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
+from billing.chain.store import tokens
 from billing.chain.tokens import Token
 from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
@@ -91,7 +92,7 @@ class Reconciler:
 
     def _book(self, session: Session, transfer: Transfer, done: Settled) -> None:
         now, key = self._clock.now(), (transfer.id, transfer.incarnation)
-        token = chain.tokens(session)[transfer.chain_id, transfer.token]
+        token = tokens.known(session)[transfer.chain_id, transfer.token]
         target = wallets.known(session, transfer.receiver)
         roles = (_role(wallets.known(session, transfer.sender)), _role(target))
         done.booked += 1

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
+from billing.chain.store import tokens
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
 from billing.db.engine import Database, Session
@@ -55,7 +56,7 @@ class Resolver:
         now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
         if transfer.state is not ChainState.FINAL:
             raise Conflict("the transfer is not final yet", remedy="wait until its block cannot be taken back")
-        token = chain.tokens(session)[transfer.chain_id, transfer.token]
+        token = tokens.known(session)[transfer.chain_id, transfer.token]
         payment = store.find(session, transfer.id, transfer.incarnation)
         assert payment is not None
         store.move(session, payment.id, DispositionEvent.RESOLVE, now, reason)

@@ -41,6 +41,12 @@ ZERO_TRANSFERS: Final = Counter(
     registry=_registry,
 )
 REORGS: Final = Counter("stablemeter_reorgs", "Reorganisations noticed.", ["chain"], registry=_registry)
+PROVEN_DIFFERENCES: Final = Counter(
+    "stablemeter_chain_audit_differences",
+    "Transfers that the audit lane found missing in the database (found) or on the chain (doubted).",
+    ["chain", "kind"],
+    registry=_registry,
+)
 ENDPOINT_FAILURES: Final = Counter(
     "stablemeter_rpc_failures", "Failed rounds with an RPC endpoint.", ["chain", "endpoint"], registry=_registry
 )
@@ -87,6 +93,9 @@ CONSERVED: Final = Gauge(
 GPUS: Final = Gauge("stablemeter_gpus_in_service", "Physical GPUs in service.", ("source",))
 CHAIN_BLOCK: Final = Gauge("stablemeter_chain_block", "The newest block read.", ("chain",))
 CHAIN_AGE: Final = Gauge("stablemeter_chain_block_age_seconds", "Age of the newest block read.", ("chain",))
+CHAIN_UNPROVEN: Final = Gauge(
+    "stablemeter_chain_blocks_unproven", "Final blocks that the audit lane has not read yet.", ("chain",)
+)
 CHAIN_STOPPED: Final = Gauge("stablemeter_chain_stopped", "1 while a chain waits for a person.", ("chain",))
 UNSETTLED: Final = Gauge("stablemeter_transfers_unsettled", "Transfers that reconciliation has not dealt with.")
 INVOICES: Final = Gauge("stablemeter_invoices", "Invoices, by status.", ("status",))
@@ -96,12 +105,12 @@ FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest au
 
 GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
-    CHAIN_BLOCK, CHAIN_AGE, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
+    CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNPROVEN, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
     PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN,
-    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
+    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
 )  # fmt: skip
 
 Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]

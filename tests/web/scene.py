@@ -11,6 +11,7 @@ from billing.bootstrap import App
 from billing.chain import store as chain
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
+from billing.chain.store import tokens
 from billing.core.clock import ManualClock
 from billing.core.keccak import keccak256
 from billing.core.onchain import Address, Hash32, to_hash
@@ -68,7 +69,7 @@ class Scene:
             wallets.accept_chain(session, generation.id, CHAIN, self.clock.now())
             block = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
             if chain.cursor(session, CHAIN) is None:
-                chain.note_tokens(session, self.app.tokens)
+                tokens.note(session, self.app.tokens)
                 chain.begin(session, CHAIN, "anvil", block, self.clock.now())
         return self.app.issuer.run(PERIOD, actor="test")
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from billing.db.columns import Units, UtcTime, key
+from billing.db.columns import Units, UtcTime, key, ref
 
 
 class ChainStateRow(SQLModel, table=True):
@@ -88,3 +88,28 @@ class TransferRow(SQLModel, table=True):
     state_at: datetime = Field(sa_type=UtcTime)
     settled: bool = False
     """Reconciliation has dealt with this state of this incarnation."""
+
+
+class ProofRow(SQLModel, table=True):
+    """How far a chain was read a second time, by the audit lane."""
+
+    __tablename__: ClassVar[Any] = "chain_proof"
+
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False})
+    number: int = Field(sa_type=BigInteger)
+    updated_at: datetime = Field(sa_type=UtcTime)
+
+
+class DoubtRow(SQLModel, table=True):
+    """A transfer that the second reading did not find as it is stored. It stays until a reading finds it again."""
+
+    __tablename__: ClassVar[Any] = "chain_doubt"
+    __table_args__ = (
+        Index("uq_chain_doubt_one_open", "transfer_id", unique=True, postgresql_where=text("cleared_at is null")),
+    )
+
+    id: int | None = key()
+    transfer_id: int = ref("transfer.id")
+    why: str
+    found_at: datetime = Field(sa_type=UtcTime)
+    cleared_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)

@@ -11,11 +11,11 @@ from sqlmodel import Session, col, select
 
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
-from billing.chain.tokens import Token
+from billing.chain.store import proofs
 from billing.chain.transfer import Transfer
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, Hash32
-from billing.db.tables.chain import BlockRow, ChainStateRow, TokenRow, TransferRow
+from billing.db.tables.chain import BlockRow, ChainStateRow, ProofRow, TransferRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,13 @@ def cursor(session: Session, chain_id: int) -> Cursor | None:
 
 
 def cursors(session: Session) -> list[dict[str, Any]]:
-    rows = session.exec(select(ChainStateRow).order_by(col(ChainStateRow.chain_id)))
-    return [row.model_dump() for row in rows]
+    """Every chain that is followed, with `proven`: how far the audit lane came."""
+    rows = session.exec(
+        select(ChainStateRow, ProofRow.number)
+        .join(ProofRow, col(ProofRow.chain_id) == ChainStateRow.chain_id, isouter=True)
+        .order_by(col(ChainStateRow.chain_id))
+    )
+    return [{**row.model_dump(), "proven": number} for row, number in rows]
 
 
 def _cursor(row: ChainStateRow) -> Cursor:
@@ -112,6 +117,7 @@ def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
     row.rewind_to, row.stopped, row.updated_at = None, "", now
     session.add(row)
     add_blocks(session, chain_id, [to])
+    proofs.lower(session, chain_id, to.number)
 
 
 def request_rewind(session: Session, to: datetime) -> None:
@@ -362,37 +368,3 @@ def _transfer(row: TransferRow) -> Transfer:
         incarnation=row.incarnation,
         seen_at=row.seen_at,
     )
-
-
-def note_tokens(session: Session, wanted: Sequence[Token]) -> None:
-    """Remember tokens before anything is booked in them. Raises Conflict for one that was known as another."""
-    known = {(row.chain_id, row.symbol): row for row in session.exec(select(TokenRow))}
-    for token in wanted:
-        row = known.get((token.chain_id, token.symbol))
-        if row is None:
-            session.add(
-                TokenRow(
-                    chain_id=token.chain_id,
-                    address=token.address,
-                    symbol=token.symbol,
-                    decimals=token.decimals,
-                    currency=token.currency,
-                )
-            )
-        elif (row.address, row.decimals, row.currency) != (token.address, token.decimals, token.currency):
-            raise Conflict(
-                f"{token.symbol} on chain {token.chain_id} is booked as {row.address} with {row.decimals} decimals, worth"
-                f" {row.currency}",
-                remedy="its books cannot become another token's: put chains.tokens back as it was",
-            )
-    session.flush()
-
-
-def tokens(session: Session) -> dict[tuple[int, Address], Token]:
-    """Every token that was ever listened to, by chain and address."""
-    return {
-        (row.chain_id, Address(row.address)): Token(
-            row.chain_id, row.symbol, Address(row.address), row.decimals, currency=row.currency
-        )
-        for row in session.exec(select(TokenRow))
-    }
