@@ -12,6 +12,14 @@ class RangeTooLarge(Unavailable):
     """The node finds the request too large: ask for less."""
 
 
+class Busy(Unavailable):
+    """The node asks to be left alone for some seconds."""
+
+    def __init__(self, what: str, rest_seconds: int) -> None:
+        super().__init__(what)
+        self.rest_seconds = rest_seconds
+
+
 class Node(Protocol):
     """One endpoint. Every method raises Unavailable (try another) or Untrusted (an answer that cannot be right)."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from billing.chain.node import Node
+from billing.chain.node import Busy, Node
 from billing.core.clock import Clock
 from billing.core.errors import Unavailable, Untrusted
 
@@ -19,11 +19,14 @@ class Endpoint:
     node: Node
     failures: int = 0
     rests_until: datetime | None = None
+    busy_until: datetime | None = None
+    """It asked to be left alone: until then it is not asked, even if there is no other."""
     last_error: str = ""
 
 
 class Pool:
-    """Asks endpoints in configured order; one that failed rests, twice as long each time."""
+    """Asks endpoints in configured order; one that failed rests, twice as long each time. One that asks for a rest gets it, up
+    to two minutes."""
 
     def __init__(self, nodes: Sequence[Node], clock: Clock) -> None:
         assert nodes
@@ -45,15 +48,22 @@ class Pool:
                 endpoint.last_error = str(failed)
                 pause = min(timedelta(seconds=2 ** min(endpoint.failures, 16)), PAUSE_MAX)
                 endpoint.rests_until = self._clock.now() + pause
+                if isinstance(failed, Busy):
+                    rest = min(timedelta(seconds=failed.rest_seconds), PAUSE_MAX)
+                    endpoint.busy_until = endpoint.rests_until = self._clock.now() + max(pause, rest)
             else:
-                endpoint.failures, endpoint.rests_until, endpoint.last_error = 0, None, ""
+                endpoint.failures, endpoint.last_error = 0, ""
+                endpoint.rests_until = endpoint.busy_until = None
                 return answer
-        assert error is not None
-        raise error
+        raise error or Unavailable(self._busy())
 
     def _in_order(self) -> list[Endpoint]:
         """Rested ones first; when all rest, the one that rests least is asked all the same."""
         now = self._clock.now()
-        rested = [one for one in self._endpoints if one.rests_until is None or one.rests_until <= now]
-        resting = [one for one in self._endpoints if one not in rested]
+        willing = [one for one in self._endpoints if one.busy_until is None or one.busy_until <= now]
+        rested = [one for one in willing if one.rests_until is None or one.rests_until <= now]
+        resting = [one for one in willing if one not in rested]
         return rested or sorted(resting, key=lambda one: one.rests_until or now)[:1]
+
+    def _busy(self) -> str:
+        return "; ".join(f"{one.node.url} is left alone, as it asked: {one.last_error}" for one in self._endpoints)

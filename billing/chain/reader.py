@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from billing.chain.block import Block, Log, log, place
-from billing.chain.node import Node
+from billing.chain.node import Node, RangeTooLarge
 from billing.chain.tokens import Token
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.onchain import Address, Hash32
 
 FILTER_MAX: Final = 200
 """Up to so many watched addresses the node filters a range of blocks; beyond it sends all transfers of the tokens."""
+ROUND: Final = 1_000
+"""Limits of nodes are multiples of it."""
 
 
 @dataclass(slots=True)
@@ -73,12 +75,12 @@ class Reader:
 
     def _range_logs(self, first: int, last: int) -> list[dict[str, Any]]:
         if len(self._watched) > FILTER_MAX:
-            return self._node.logs(self._tokens, span=(first, last))
+            return _whole(self._node.logs(self._tokens, span=(first, last)), first, last)
         padded = ["0x" + "0" * 24 + address[2:] for address in self._watched]
         if not padded:
             return []
-        out = self._node.logs(self._tokens, span=(first, last), topics=[padded])
-        into = self._node.logs(self._tokens, span=(first, last), topics=[None, padded])
+        out = _whole(self._node.logs(self._tokens, span=(first, last), topics=[padded]), first, last)
+        into = _whole(self._node.logs(self._tokens, span=(first, last), topics=[None, padded]), first, last)
         both = {(str(one.get("blockHash")), str(one.get("logIndex"))): one for one in (*out, *into)}
         return list(both.values())
 
@@ -113,6 +115,16 @@ class Reader:
                 continue
             read.logs.append(found)
         read.logs.sort(key=lambda one: (one.block_number, one.log_index))
+
+
+def _whole(raw: list[dict[str, Any]], first: int, last: int) -> list[dict[str, Any]]:
+    """Some nodes cut an answer off at a round number, without a word. Raises RangeTooLarge for one of such a length: asked
+    for half as much, a node that left nothing out gives the same."""
+    if first < last and raw and len(raw) % ROUND == 0:
+        raise RangeTooLarge(
+            f"blocks {first} to {last} have exactly {len(raw)} logs: perhaps the node left out the rest"
+        )
+    return raw
 
 
 def _known(block: Block | None, number: int) -> Block:

@@ -1,6 +1,7 @@
 """JSON-RPC over HTTP: web3's provider as transport, raw JSON as answer."""
 
 import itertools
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,7 +16,7 @@ from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from billing.chain.block import Block, block, quantity
-from billing.chain.node import RangeTooLarge
+from billing.chain.node import Busy, RangeTooLarge
 from billing.core.errors import Conflict, Unavailable, Untrusted
 from billing.core.garbage import uncollected
 from billing.core.onchain import TRANSFER_TOPIC, Address, Hash32
@@ -32,9 +33,11 @@ _RATE: Final = ("rate", "too many requests", "quota", "capacity")
 class _Refused(Exception):
     """An answer with an error status. Its body, if it is short JSON, says why."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, retry_after: str) -> None:
         super().__init__(status)
         self.status, self.body = status, body
+        self.rest_seconds = int(retry_after) if re.fullmatch(r"[0-9]{1,6}", retry_after) else 0
+        """0 when it is not said, or said as a date: then the pool's own pauses count."""
 
 
 class _Provider(HTTPProvider):
@@ -45,7 +48,8 @@ class _Provider(HTTPProvider):
         manager, uri = self._request_session_manager, URI(str(self.endpoint_uri))
         with manager.get_response_from_post_request(uri, data=request_data, **kwargs) as response:
             if response.status_code >= 400:
-                raise _Refused(response.status_code, response.raw.read(1 << 16, decode_content=True) or b"")
+                said = response.raw.read(1 << 16, decode_content=True) or b""
+                raise _Refused(response.status_code, said, response.headers.get("Retry-After", ""))
             chunks, size = [], 0
             for chunk in response.iter_content(1 << 18):
                 chunks.append(chunk)
@@ -102,6 +106,11 @@ class HttpNode:
             with uncollected():
                 return orjson.loads(answer)
         except _Refused as error:
+            if error.rest_seconds:
+                raise Busy(
+                    f"{self.url} answered {error.status} to {method} and asks for a rest of {error.rest_seconds} s",
+                    error.rest_seconds,
+                ) from None
             said = _said(error.body)
             if said is not None:
                 return said

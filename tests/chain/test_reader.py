@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from billing.chain.reader import FILTER_MAX, Reader
+from billing.chain.node import RangeTooLarge
+from billing.chain.reader import FILTER_MAX, ROUND, Reader
 from billing.chain.tokens import Token
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.onchain import Address, Hash32
@@ -111,3 +112,21 @@ def test_odd_topics_of_other_contracts_are_passed_over(node: MemoryNode) -> None
     node.lie = lambda logs: [*logs, {**logs[0], "topics": ["0x1"], "logIndex": "0x9"}]
     read = reader(node).one(9, parent(node, 9))
     assert read is not None and len(read.logs) == 1
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_answer_of_a_round_length_is_asked_for_in_halves(many: bool) -> None:
+    """Some nodes cut answers off at a round number of logs, without an error: the rest would be lost."""
+    chain = MemoryChain()
+    for number in range(30):
+        chain.extend(transfers=[(PAYER, MINE, 1, f"{number}-{one}") for one in range(100)])
+    node = MemoryNode(chain)
+    node.lie = lambda logs: logs[:ROUND]
+    watched = {MINE} | ({Address(f"0x{n:040x}") for n in range(FILTER_MAX)} if many else set())
+    with pytest.raises(RangeTooLarge, match="exactly 1000 logs: perhaps the node left out the rest"):
+        reader(node, watched).span(1, 20, parent(node, 1))
+    read = reader(node, watched).span(1, 9, parent(node, 1))
+    assert read is not None and len(read.logs) == 900
+    node.lie = lambda logs: [{**logs[0], "logIndex": hex(index)} for index in range(ROUND)] if logs else []
+    read = reader(node, watched).span(5, 5, parent(node, 5))
+    assert read is not None and len(read.logs) == ROUND, "one block cannot be asked for in halves"

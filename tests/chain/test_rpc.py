@@ -1,13 +1,20 @@
 """JSON-RPC over HTTP: headers come in batches where a node allows it, and one by one where it does not."""
 
+import threading
 from collections.abc import Callable
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import orjson
 import pytest
 
+from billing.chain.pool import Pool
 from billing.chain.rpc import BATCH_MAX, HttpNode
+from billing.core.clock import ManualClock
 from billing.core.errors import Unavailable, Untrusted
+from tests.chain.memory import MemoryChain, MemoryNode
+from tests.factories import at
 from tests.parts import http_server
 
 Calls = list[dict[str, Any]]
@@ -97,3 +104,43 @@ def test_an_error_inside_a_batch_is_the_endpoints_failure() -> None:
         with pytest.raises(Unavailable, match="header not found"):
             node.blocks(range(1, 5))
         node.close()
+
+
+def test_an_endpoint_that_asks_for_a_rest_is_left_alone_and_another_one_asked() -> None:
+    """429 with Retry-After: no request goes there before, not even when there is nobody else to ask."""
+    clock, asked = ManualClock(at(0)), list[str]()
+
+    class Limited(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(429)
+            self.send_header("Retry-After", "30")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Limited)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        node, other = HttpNode(f"http://127.0.0.1:{server.server_port}"), MemoryNode(MemoryChain(), "other")
+        pool = Pool([node], clock)
+        with pytest.raises(Unavailable, match="answered 429 to eth_chainId and asks for a rest of 30 s"):
+            pool.ask(lambda one: one.chain_id())
+        for _ in range(5):
+            with pytest.raises(Unavailable, match="is left alone, as it asked"):
+                pool.ask(lambda one: one.chain_id())
+        assert len(asked) == 1
+        clock.move_to(clock.now() + timedelta(seconds=31))
+        with pytest.raises(Unavailable, match="429"):
+            pool.ask(lambda one: one.chain_id())
+        assert len(asked) == 2
+        assert Pool([node, other], clock).ask(lambda one: one.chain_id()) == 1
+        node.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
