@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,6 +72,34 @@ def prometheus(folder: Path, openmetrics: str) -> Iterator[str]:
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: answers(f"{url}/-/ready"), "Prometheus")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def victoriametrics(folder: Path, openmetrics: str) -> Iterator[str]:
+    """A VictoriaMetrics that took the same samples; yields its URL."""
+    port = free_port()
+    process = subprocess.Popen(
+        [
+            program("victoria-metrics"),
+            f"-storageDataPath={folder}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+            "-retentionPeriod=100y",
+            "-loggerLevel=ERROR",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(lambda: answers(f"{url}/health"), "VictoriaMetrics")
+        lines = [line.rpartition(" ") for line in openmetrics.splitlines() if not line.startswith("#")]
+        text = "".join(f"{series} {int(Decimal(at) * 1000)}\n" for series, _, at in lines)
+        httpx.post(f"{url}/api/v1/import/prometheus", content=text).raise_for_status()
+        httpx.get(f"{url}/internal/force_flush").raise_for_status()
         yield url
     finally:
         process.terminate()

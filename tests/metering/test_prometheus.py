@@ -24,7 +24,7 @@ from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSo
 from tests.factories import add_tenants, at, collector, second
 from tests.metering.peers import Asked, Reply, certificate, dripping, matrix, peer, small, success
 from tests.metering.test_collector import rows, usage
-from tests.parts import prometheus
+from tests.parts import prometheus, victoriametrics
 
 WINDOW = (second(1), second(2))
 CADENCE = Cadence(60_000, 150_000)
@@ -56,6 +56,16 @@ def server(scratch: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module", params=["prometheus", "victoriametrics"])
+def backend(request: pytest.FixtureRequest, scratch: Path, server: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(URL, access) of real servers that hold the same samples."""
+    if request.param == "prometheus":
+        yield server, {}
+        return
+    with victoriametrics(scratch / "victoriametrics", openmetrics()) as url:
+        yield url, {"backend": "victoriametrics"}
+
+
 _made: list[PrometheusSource] = []
 
 
@@ -72,8 +82,9 @@ def source(url: str, *, access: dict[str, Any] | None = None, **fields: Any) -> 
     return _made[-1]
 
 
-def test_a_real_prometheus_is_read_to_the_sample(server: str) -> None:
-    reading = source(server).read(WINDOW)
+def test_a_real_server_is_read_to_the_sample(backend: tuple[str, dict[str, Any]]) -> None:
+    url, access = backend
+    reading = source(url, access=access).read(WINDOW)
     assert set(reading.devices) == {DeviceKey("GPU-a"), DeviceKey("GPU-b")}
     start = WINDOW[0] * 1000
     runs = reading.devices[DeviceKey("GPU-a")].runs
@@ -95,8 +106,9 @@ def test_a_real_prometheus_is_read_to_the_sample(server: str) -> None:
     ]
 
 
-def test_windows_of_a_real_prometheus_tile(server: str) -> None:
-    one = source(server)
+def test_windows_of_a_real_server_tile(backend: tuple[str, dict[str, Any]]) -> None:
+    url, access = backend
+    one = source(url, access=access)
     whole = coverage.presence(one.read((second(0), second(3))), CADENCE)
     parts = [coverage.presence(one.read((second(h), second(h + 1))), CADENCE) for h in range(3)]
     for key in whole:
