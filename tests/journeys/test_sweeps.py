@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 
 from billing.chain.tokens import Listing
-from billing.core.errors import NotFound
+from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, to_hash
 from billing.treasury.planner import SweepPlan, Wish
 from billing.treasury.safe import safe_file, verify, wallets_of
 from billing.wallets.forwarder import Treasury, deployment
 from billing.wallets.wallet import ForwarderWallet
+from tests.journeys.test_restore import XPUB
 from tests.world import World, issued, usd, world
 
+NOBODY = Address("0x" + "0" * 40)
 FIRST_EVER = 17_100
 """What a treasury's first token costs once: its balance is written where there was none."""
 
@@ -118,20 +120,48 @@ def test_what_came_after_a_void_waits_for_a_person_and_is_left_out(made: World) 
     assert [one.invoice for one in batch.deposits] == [invoice.number]
 
 
+def moved_to(made: World, **wallet: Address) -> ForwarderWallet:
+    """The same site with another treasury or flusher, whose factory is deployed and accepted."""
+    treasury, flusher = wallet.get("treasury", made.treasury), wallet.get("flusher", NOBODY)
+    made.node.send(*deployment(Treasury(treasury, flusher, is_contract=False)))
+    made.settings = made.settings.model_copy(update={"wallet": made.settings.wallet.model_copy(update=wallet)})
+    made.again()
+    made.app.check_chain(31337)
+    found = made.app.wallet
+    assert isinstance(found, ForwarderWallet)
+    return found
+
+
+def test_where_one_account_alone_may_flush_the_plan_names_it(made: World) -> None:
+    """The compliance profile: what others send is refused, and nothing moves."""
+    flusher = Address(made.node.accounts[7])
+    wallet = moved_to(made, flusher=flusher)
+    paid(made, "200.00")
+    (batch,) = plan(made).batches
+    assert (batch.to, batch.wallet.flusher) == (wallet.factory, flusher)
+    with pytest.raises(Conflict, match="revert"):
+        made.node.call(batch.to, batch.data)
+    made.node.send(batch.to, batch.data, sender=7)
+    made.settle()
+    assert made.node.balance(made.usdc, made.treasury) == usd("200.00") and made.findings() == []
+
+
+def test_addresses_of_an_extended_key_are_listed_for_who_holds_it(database_url: str, tmp_path: Path) -> None:
+    with world(database_url, tmp_path, xpub=XPUB) as made:
+        (address,) = paid(made, "200.00")
+        found = plan(made)
+        assert not found.batches and found.gas == 0
+        assert [(one.address, one.hd_index, one.units) for one in found.by_hand] == [(address, 0, usd("200.00"))]
+
+
 def test_addresses_of_an_earlier_treasury_are_swept_through_their_own_factory(made: World) -> None:
     """The treasury is changed after the first invoice. Both stay watched; each goes where its document says."""
     (old,) = paid(made, "200.00")
     first = made.app.wallet
     assert isinstance(first, ForwarderWallet)
     treasury = Address(made.node.accounts[8])
-    made.node.send(*deployment(Treasury(treasury, Address("0x" + "0" * 40), is_contract=False)))
-    made.settings = made.settings.model_copy(
-        update={"wallet": made.settings.wallet.model_copy(update={"treasury": treasury})}
-    )
-    made.again()
-    made.app.check_chain(31337)
-    second = made.app.wallet
-    assert isinstance(second, ForwarderWallet) and second.pin() != first.pin()
+    second = moved_to(made, treasury=treasury)
+    assert second.pin() != first.pin()
     made.node.transfer(made.usdc, old, usd("1.00"))
     made.settle()
     (batch,) = plan(made).batches
