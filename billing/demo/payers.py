@@ -10,8 +10,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.store import Filter, listed
 from billing.ledger import store as ledger
 from billing.reconciliation.valuation import units_due
-from billing.wallets.forwarder import flush_calldata
-from billing.wallets.wallet import ForwarderWallet
+from billing.treasury.planner import Wish
 
 ACTOR = "demo"
 
@@ -49,7 +48,7 @@ class Story:
         self._say(
             f"beta paid the rest: {self._status(beta)}; orbit paid 100.00 too much: {self._status(orbit)}, the rest is its credit"
         )
-        self._sweep(issued)
+        self._sweep()
 
     def _reorganised(self, acme: Invoice) -> None:
         """The exact payment, taken back by the chain, and paid again."""
@@ -74,18 +73,21 @@ class Story:
         assert invoice.address is not None
         self._node.pay(self._accounts[account], self._token.address, invoice.address, units)
 
-    def _sweep(self, issued: dict[str, Invoice]) -> None:
-        """Anybody may empty the addresses; the money can only go to the treasury."""
-        wallet = self._app.wallet
-        assert isinstance(wallet, ForwarderWallet)
-        salts = [invoice.digest for invoice in issued.values()]
-        self._node.send(self._accounts[5], wallet.factory, flush_calldata(salts, self._token.address))
+    def _sweep(self) -> None:
+        """The plan's transaction, sent by somebody: anybody may empty the addresses, and only into the treasury. Then everything
+        is read once more."""
+        watcher = self._app.watchers[CHAIN_ID]
+        (batch,) = self._app.planner.plan(watcher, Wish({self._token.address: 1})).batches
+        self._node.send(self._accounts[5], batch.to, batch.data)
         self._settle()
+        while self._app.proofreaders[CHAIN_ID].tick().behind:
+            pass
         asset = self._token.asset.code
         with self._app.database.transaction() as session:
             units = ledger.balance(session, f"treasury:{CHAIN_ID}:{self._token.symbol}", asset)
         self._say(
-            f"one transaction swept {len(salts)} addresses: {decimal_text(units, 6)} USDC in the treasury, by no key of ours"
+            f"one transaction swept {len(batch.deposits)} addresses: {decimal_text(units, 6)} USDC in the treasury,"
+            " by no key of ours"
         )
 
     def _settle(self) -> None:
