@@ -93,6 +93,9 @@ CONSERVED: Final = Gauge(
 GPUS: Final = Gauge("stablemeter_gpus_in_service", "Physical GPUs in service.", ("source",))
 CHAIN_BLOCK: Final = Gauge("stablemeter_chain_block", "The newest block read.", ("chain",))
 CHAIN_AGE: Final = Gauge("stablemeter_chain_block_age_seconds", "Age of the newest block read.", ("chain",))
+CHAIN_UNFINAL: Final = Gauge(
+    "stablemeter_chain_blocks_unfinal", "Blocks read that are not final yet: grows while finality stalls.", ("chain",)
+)
 CHAIN_UNPROVEN: Final = Gauge(
     "stablemeter_chain_blocks_unproven", "Final blocks that the audit lane has not read yet.", ("chain",)
 )
@@ -105,7 +108,7 @@ FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest au
 
 GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
-    CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNPROVEN, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
+    CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNFINAL, CHAIN_UNPROVEN, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
     PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (

@@ -224,6 +224,8 @@ _GAUGES: Final[dict[Gauge, str]] = {
     metrics.GPUS: "SELECT source, count(*) FROM gpu WHERE in_service @> CAST(:now AS timestamptz) GROUP BY source ORDER BY source",
     metrics.CHAIN_BLOCK: "SELECT name, cursor_number FROM chain_state ORDER BY chain_id",
     metrics.CHAIN_AGE: "SELECT name, extract(epoch FROM :now - cursor_mined_at)::bigint FROM chain_state ORDER BY chain_id",
+    metrics.CHAIN_UNFINAL: """
+        SELECT name, cursor_number - greatest(final_number, start_number - 1) FROM chain_state ORDER BY chain_id""",
     metrics.CHAIN_UNPROVEN: """
         SELECT c.name, greatest(0, c.final_number - coalesce(p.number, c.start_number - 1)) FROM chain_state c
           LEFT JOIN chain_proof p ON p.chain_id = c.chain_id ORDER BY c.chain_id""",
