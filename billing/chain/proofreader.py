@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from billing.chain import store
-from billing.chain.block import Log
+from billing.chain.block import Block, Log
 from billing.chain.node import Node, RangeTooLarge
 from billing.chain.pool import Pool
 from billing.chain.reader import Read, Reader
@@ -50,18 +50,18 @@ class Proofreader:
         with self._database.transaction() as session:
             self._watched.refresh(session)
             cursor = store.cursor(session, self._chain.chain_id)
+            if cursor is None or cursor.rewind_to is not None:
+                return Proven()
             before = proofs.proven(session, self._chain.chain_id)
-        if cursor is None or cursor.rewind_to is not None:
-            return Proven()
-        last = max(0, cursor.start - 1) if before is None else before
-        if cursor.final <= last:
-            return Proven()
-        return self._pool.ask(lambda node: self._prove(node, cursor, before, last))
+            if cursor.final <= _last(cursor, before):
+                return Proven()
+            remembered = store.blocks_down(session, cursor.chain_id, cursor.number)
+        anchor = min((block for block in remembered if block.number >= cursor.final), key=lambda block: block.number)
+        return self._pool.ask(lambda node: self._prove(node, anchor, cursor, before))
 
-    def _prove(self, node: Node, cursor: Cursor, before: int | None, last: int) -> Proven:
-        if node.chain_id() != self._chain.chain_id:
-            raise Untrusted(f"{node.url} is of another chain than {self._chain.chain_id}")
-        self._require_our_chain(node, cursor)
+    def _prove(self, node: Node, anchor: Block, cursor: Cursor, before: int | None) -> Proven:
+        last = _last(cursor, before)
+        self._require_our_chain(node, anchor)
         read = self._read(node, last, cursor.final)
         span = (last + 1, read.end.number)
         now = self._clock.now()
@@ -90,12 +90,14 @@ class Proofreader:
             proofs.advance(session, cursor.chain_id, before, read.end.number, now)
         return Proven(read.end.number - last, found, doubted, cursor.final - read.end.number)
 
-    @staticmethod
-    def _require_our_chain(node: Node, cursor: Cursor) -> None:
-        """A node that knows the block that the tip lane read last has the same history. Raises Unavailable."""
-        known = node.block(cursor.number)
-        if known is None or known.hash != cursor.hash:
-            raise Unavailable(f"{node.url} does not know our block {cursor.number}: it is behind, or on another branch")
+    def _require_our_chain(self, node: Node, anchor: Block) -> None:
+        """A node that knows a block of ours at or above what is final has the same history. One that is a little behind the tip
+        lane's endpoint is good enough. Raises Unavailable, or Untrusted."""
+        if node.chain_id() != self._chain.chain_id:
+            raise Untrusted(f"{node.url} is of another chain than {self._chain.chain_id}")
+        known = node.block(anchor.number)
+        if known is None or known.hash != anchor.hash:
+            raise Unavailable(f"{node.url} does not know our block {anchor.number}: it is behind, or on another branch")
 
     def _read(self, node: Node, last: int, final: int) -> Read:
         parent = node.block(last)
@@ -136,6 +138,11 @@ class Proofreader:
                     raise Untrusted(
                         f"{node.url} has a payment in block {log.block_number}, which is another one at {endpoint.node.url}"
                     )
+
+
+def _last(cursor: Cursor, before: int | None) -> int:
+    """The newest block that needs no proof any more."""
+    return max(0, cursor.start - 1) if before is None else before
 
 
 def _doubt(log: Log, seen: dict[tuple[Hash32, int], Log], node: Node) -> str | None:

@@ -97,7 +97,8 @@ def rated(
 
 def unpriced(session: Session, period: Span, meters: Sequence[Meter] = ()) -> list[Unpriced]:
     """What was used in a period and has no price."""
-    return [*store.unpriced(session, period), *_unpriced(_totals(session, period, None, meters))]
+    totals = _totals(session, period, None, meters)  # first: it refuses what is not declared
+    return [*store.unpriced(session, period), *_unpriced(totals)]
 
 
 def _unpriced(totals: Sequence[Total]) -> list[Unpriced]:
