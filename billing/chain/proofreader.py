@@ -53,7 +53,9 @@ class Proofreader:
             if cursor is None or cursor.rewind_to is not None:
                 return Proven()
             before = proofs.proven(session, self._chain.chain_id)
-            if cursor.final <= _last(cursor, before):
+            if (
+                cursor.final <= _last(cursor, before) or cursor.number < cursor.final
+            ):  # a rewind: the tip lane comes first
                 return Proven()
             remembered = store.blocks_down(session, cursor.chain_id, cursor.number)
         anchor = min((block for block in remembered if block.number >= cursor.final), key=lambda block: block.number)

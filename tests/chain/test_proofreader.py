@@ -222,7 +222,11 @@ def test_an_address_that_is_given_out_meanwhile_is_read_with(database: Database)
 def test_a_rewind_is_proven_again(database: Database) -> None:
     chain = chain_of(100)
     tip(database, MemoryNode(chain)).sync()
-    prove(lane(database, MemoryNode(chain)))
+    one = lane(database, MemoryNode(chain))
+    prove(one)
     with database.transaction() as session:
         store.rewind(session, 1, chain.blocks[30], at(0))
         assert proofs.proven(session, 1) == 30
+    assert one.tick() == Proven(), "the tip lane comes first"
+    tip(database, MemoryNode(chain)).sync()
+    assert prove(one) == Proven(50, 0, 0, 0) and standing(database) == wanted(chain)
