@@ -6,7 +6,6 @@ on as if it had just been seen. What is stored and not on the chain is never del
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from billing.chain import store
 from billing.chain.block import Block, Log
@@ -14,15 +13,12 @@ from billing.chain.node import Node, RangeTooLarge
 from billing.chain.pool import Pool
 from billing.chain.reader import Read, Reader
 from billing.chain.store import Cursor, proofs
-from billing.chain.watcher import Chain, Watched
+from billing.chain.watcher import LOGS_AIM, SPAN_MAX, Chain, Watched
 from billing.core.clock import Clock
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.onchain import Hash32
 from billing.db.engine import Database, Session
 from billing.trail.store import Deed, record
-
-SPAN_MAX: Final = 2_000
-LOGS_AIM: Final = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +49,8 @@ class Proofreader:
             if cursor is None or cursor.rewind_to is not None:
                 return Proven()
             before = proofs.proven(session, self._chain.chain_id)
-            if (
-                cursor.final <= _last(cursor, before) or cursor.number < cursor.final
-            ):  # a rewind: the tip lane comes first
+            rereads = cursor.number < cursor.final  # after a rewind the tip lane comes first
+            if rereads or cursor.final <= _last(cursor, before):
                 return Proven()
             remembered = store.blocks_down(session, cursor.chain_id, cursor.number)
         anchor = min((block for block in remembered if block.number >= cursor.final), key=lambda block: block.number)
@@ -111,12 +106,12 @@ class Proofreader:
             try:
                 read = reader.span(last + 1, end, parent.hash)
             except RangeTooLarge:
-                if self._span == 1:
+                if end - last == 1:
                     raise
-                self._span = max(1, self._span // 2)
+                self._span = (end - last) // 2
                 continue
             except Unavailable:  # perhaps it was too much: less next time
-                self._span = max(1, self._span // 2)
+                self._span = max(1, (end - last) // 2)
                 raise
             if read is None:
                 raise Untrusted(f"{node.url} contradicts itself about block {last + 1}")

@@ -31,10 +31,11 @@ def holdings(session: Session, chain_id: int, final: int, generations: Iterable[
             "SELECT a.generation_id, a.address, m.token_address, sum(m.units) AS units, a.salt, a.hd_index,"
             "  coalesce(i.number, '') AS invoice, bool_or(m.suspended) AS suspended"
             " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id JOIN ("
-            "  SELECT t.to_address AS address, t.token_address, t.units,"
+            "  SELECT t.to_address AS address, t.token_address,"
+            "         CASE WHEN t.state = 'final' AND t.block_number <= :final THEN t.units ELSE 0 END AS units,"
             "         coalesce(p.disposition = 'suspended', false) AS suspended"
             "    FROM transfer t LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
-            "   WHERE t.chain_id = :chain AND t.block_number <= :final AND t.state = 'final'"
+            "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what waits for a person may do so before it is final
             "  UNION ALL SELECT t.from_address, t.token_address, -t.units, false FROM transfer t"
             "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what leaves is gone before it is final
             " ) AS m ON m.address = a.address"

@@ -193,6 +193,22 @@ def test_an_endpoint_that_is_a_little_behind_is_good_enough(database: Database) 
         lane(database, behind).tick()
 
 
+def test_a_short_stretch_is_halved_from_its_own_length(database: Database) -> None:
+    """Not from the span that a quiet chain allowed: that would ask the same again and again."""
+    chain = chain_of(400)
+    tip(database, MemoryNode(chain)).sync()
+    node = MemoryNode(chain)
+    one = lane(database, node)
+    prove(one)  # the span has grown
+    for number in range(8):
+        chain.extend(transfers=[(PAYER, MINE, 7_000 + number, f"more{number}")])
+    tip(database, MemoryNode(chain)).sync()
+    node.range_max, node.calls[:] = 2, []
+    assert prove(one).blocks == 8
+    refused, read = 2 + 2, 4 * 2  # 8 and 4 blocks, and 4 again after each success but the last; out and into for each 2
+    assert node.calls.count("logs") == refused + read
+
+
 def test_an_endpoint_that_forgot_old_blocks_proves_nothing_and_hides_nothing(database: Database) -> None:
     chain = chain_of(100)
     tip(database, MemoryNode(chain)).sync()

@@ -8,6 +8,7 @@ import pytest
 from billing.chain.tokens import Listing
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, to_hash
+from billing.reconciliation.resolver import Resolution
 from billing.treasury.planner import SweepPlan, Wish
 from billing.treasury.safe import safe_file, verify, wallets_of
 from billing.wallets.forwarder import Treasury, deployment
@@ -118,6 +119,20 @@ def test_what_came_after_a_void_waits_for_a_person_and_is_left_out(made: World) 
     assert [one.address for one in found.suspended] == [invoice.address] and not found.batches
     (batch,) = plan(made, with_suspense=True).batches
     assert [one.invoice for one in batch.deposits] == [invoice.number]
+
+
+def test_money_that_waits_for_a_person_keeps_its_address_out_before_it_is_final(made: World) -> None:
+    (invoice,) = issued(made, "acme")
+    made.app.issuer.void(invoice.number, reason="wrong", actor="test")
+    assert invoice.address is not None
+    made.node.transfer(made.usdc, invoice.address, usd("1.00"))
+    made.settle()
+    made.app.resolver.resolve(1, Resolution.CREDIT, reason="theirs", actor="test", tenant="acme")
+    assert plan(made).batches
+    made.node.transfer(made.usdc, invoice.address, usd("5.00"))
+    made.node.mine(2)
+    made.follow()
+    assert not plan(made).batches and [one.address for one in plan(made).suspended] == [invoice.address]
 
 
 def moved_to(made: World, **wallet: Address) -> ForwarderWallet:
