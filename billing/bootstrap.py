@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from billing.audit.auditor import Auditor
@@ -15,7 +15,7 @@ from billing.chain.pool import Pool
 from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain, Watcher
 from billing.core.clock import Clock
-from billing.core.errors import Invalid
+from billing.core.errors import Invalid, Unavailable
 from billing.core.onchain import parse_address
 from billing.core.period import parse_time
 from billing.db import embedded, migrate
@@ -47,8 +47,11 @@ from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
 from billing.metering.store.scrapes import ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
+from billing.quotes.reader import FeedNode, FeedReader
+from billing.quotes.reader import verify as verify_feeds
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
+from billing.reconciliation.valuation import feed_of
 from billing.reports.reporter import Reporter
 from billing.settings import ChainSettings, Settings, SourceSettings
 from billing.tenants.registrar import Registrar
@@ -56,6 +59,8 @@ from billing.wallets.accepter import Accepter
 from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
 from billing.wallets.watchlist import WatchList
+
+T = TypeVar("T")
 
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
@@ -194,9 +199,10 @@ class App:
     def issuer(self) -> Issuer:
         issuer = self.settings.issuer
         offers = tuple(
-            Offer(token.chain_id, token.symbol, token.address, token.decimals, token.currency)
-            for token in self.tokens
-            if token.listing is Listing.ACCEPT
+            Offer(one.chain_id, token.symbol, parse_address(token.address), token.decimals, token.currency, token.rule)
+            for one in self.settings.chains
+            for token in one.tokens
+            if token.listing == "accept"
         )
         house = House(
             Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
@@ -255,12 +261,21 @@ class App:
 
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        configured = next(one for one in self.settings.chains if one.chain_id == chain_id)
+        feeds = {one.symbol: feed for one in configured.tokens if (feed := feed_of(one.rule)) is not None}
+        watcher.pool.ask(lambda node: verify_feeds(node, feeds))
         watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self._fences.watcher)
+        def ask(chain_id: int, what: Callable[[FeedNode], T]) -> T:
+            watcher = self.watchers.get(chain_id)
+            if watcher is None:
+                raise Unavailable(f"chain {chain_id} is not configured", remedy="configure it again: a payment waits")
+            return watcher.pool.ask(what)
+
+        return Reconciler(self.database, self.clock, self._fences.watcher, FeedReader(ask))
 
     @cached_property
     def resolver(self) -> Resolver:
