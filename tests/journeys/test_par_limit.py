@@ -172,9 +172,6 @@ def test_a_reorganisation_to_a_block_with_another_round_values_the_payment_anew(
     made.settle()
     assert (priced.now().status, priced.now().remaining) == (InvoiceStatus.OPEN, 4_000)
     assert made.balance("fx") == -4_000 and made.findings() == []
-    made.node.reorg(1)  # nothing of it is left: the books do not remember
-    made.settle()
-    assert priced.now().remaining == 4_000
 
 
 def test_a_suspended_payment_that_moves_to_a_block_with_a_round_pays(made: World, priced: Priced) -> None:
