@@ -11,6 +11,7 @@ from billing.fleet.gpu import DeviceKey
 from billing.metering.collector import Collector, Feed
 from billing.metering.reading import Cadence, DeviceRuns, Reading, Source, runs_of
 from billing.metering.usage import ExclusionRule
+from billing.quotes import feed as quoted
 from billing.tenants.registrar import Registrar
 from billing.tenants.tenant import Attribution, Tenant
 
@@ -92,3 +93,10 @@ def collector(
 def second(hours: float) -> int:
     """A moment of October 2026 as an epoch second."""
     return epoch_seconds(at(hours))
+
+
+class NoFeeds:
+    """Nobody knows a rate: for tests in which no token needs one."""
+
+    def rate(self, chain_id: int, at: quoted.At, feed: quoted.Feed) -> quoted.Rate | quoted.NoRate:
+        raise AssertionError("no rate is needed here")

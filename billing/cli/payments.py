@@ -82,15 +82,20 @@ def resolve(
     how: Annotated[str, typer.Option("--as", help="credit, refund or acknowledge")],
     reason: Reason,
     tenant: Annotated[str, typer.Option(help="Whose credit it is, when that is not known")] = "",
+    rate: Annotated[str, typer.Option(help="What one token is worth, when no feed could say: 0.998")] = "",
 ) -> None:
     """Decide. What is booked is told; nothing is ever sent from here."""
     from billing.core.errors import Invalid
-    from billing.reconciliation.resolver import Resolution
+    from billing.core.money import parse_rate
+    from billing.reconciliation.resolver import Credited, Resolution
 
     if how not in list(Resolution):
         raise Invalid(f"--as {how!r} is no resolution", remedy=", ".join(Resolution))
+    if rate and how != Resolution.CREDIT:
+        raise Invalid("--rate is for a credit", remedy="--as credit")
+    credited = Credited(tenant, parse_rate(rate) if rate else None)
     with application() as one:
-        done = one.resolver.resolve(number, Resolution(how), reason=reason, actor=actor(), tenant=tenant)
+        done = one.resolver.resolve(number, Resolution(how), reason=reason, actor=actor(), credited=credited)
     typer.echo(f"exception {number} resolved: {done}")
 
 
@@ -100,7 +105,7 @@ def reconcile() -> None:
         done = one.reconciler.tick()
     typer.echo(
         f"{done.booked} booked, {done.reversed} taken back, {done.invoices_paid} invoices paid, "
-        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person"
+        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person, {done.waiting} for a rate"
     )
 
 

@@ -154,12 +154,30 @@ class Par(_Part):
     kind: Literal["par"] = "par"
 
 
+class ParWithin(_Part):
+    """One token is one unit of the currency while a feed says so, within a limit; beyond it the feed's rate counts."""
+
+    kind: Literal["par"]
+    limit: Rate
+    feed: AddressText
+    feed_decimals: Annotated[int, Field(ge=0, le=36)]
+    feed_staleness_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+
+
+def _rule(rule: Any) -> str:
+    is_guarded = len(rule) > 1 if isinstance(rule, dict) else isinstance(rule, ParWithin)
+    return "guarded" if is_guarded else "plain"
+
+
+AnyRule = Annotated[Annotated[Par, Tag("plain")] | Annotated[ParWithin, Tag("guarded")], Discriminator(_rule)]
+
+
 class Settlement(_Part):
     chain_id: Whole
     token: Name
     token_address: AddressText
     decimals: Annotated[int, Field(ge=0, le=36)]
-    rule: Par
+    rule: AnyRule
 
 
 class InvoiceDocument(_Part):

@@ -14,7 +14,7 @@ from billing.invoicing import compose, cycle, postings, store
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, nonce, pay_token
-from billing.invoicing.document import ForwarderTerms, Par, Party, Replaced, Settlement, XpubTerms
+from billing.invoicing.document import ForwarderTerms, Par, Party, ParWithin, Replaced, Settlement, XpubTerms
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.guard import Guard
@@ -39,13 +39,14 @@ REASON_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A token that invoices of a currency may be paid in, at par."""
+    """A token that invoices of a currency may be paid in, by a rule."""
 
     chain_id: int
     token: str
     token_address: str
     decimals: int
     currency: str
+    rule: Par | ParWithin
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Issuer:
             )
         return [
             Settlement(
-                chain_id=o.chain_id, token=o.token, token_address=o.token_address, decimals=o.decimals, rule=Par()
+                chain_id=o.chain_id, token=o.token, token_address=o.token_address, decimals=o.decimals, rule=o.rule
             )
             for o in offers
         ]

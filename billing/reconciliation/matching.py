@@ -1,12 +1,13 @@
 """Matching: what the transfers to an invoice's address pay. A pure function of the transfers that stand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from billing.core.money import Asset
-from billing.reconciliation.valuation import value_at_par
+from billing.reconciliation.valuation import PAR, value_at
 
 
 class MatchKind(StrEnum):
@@ -21,6 +22,7 @@ class MatchKind(StrEnum):
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     AFTER_VOID = "after_void"
     UNISSUED = "unissued"
+    NO_RATE = "no_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A transfer that stands, in an accepted token. `credit_used` is credit from it that another invoice has used up."""
+    """A transfer that stands, in an accepted token. `credit_used` is credit from it that another invoice has used up.
+    `rate` was recorded when it was booked, and never changes while it stands."""
 
     payment_id: int
     token: tuple[int, str]
@@ -43,11 +46,13 @@ class Incoming:
     units: int
     mined_at: datetime
     credit_used: int = 0
+    rate: Decimal = PAR
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Where a transfer's value went: `value == applied + credited`. `written_off` is a rest that is not asked for."""
+    """Where a transfer's value went: `value == applied + credited`. `written_off` is a rest that is not asked for.
+    `fx` is what it would be worth at par beyond its value; negative when it is worth more."""
 
     payment_id: int
     kind: MatchKind
@@ -56,31 +61,34 @@ class Allocation:
     applied: int
     credited: int
     written_off: int
+    fx: int = 0
 
 
 def allocate(owed: Owed, incoming: Sequence[Incoming]) -> list[Allocation]:
     """Allocate transfers to an invoice in the order given (chain order): first what is owed, the rest to the tenant's
     credit. A rest within the tolerance is written off, once something was paid."""
     allocations: list[Allocation] = []
-    units: dict[tuple[int, str], int] = {}
+    units: dict[tuple[tuple[int, str], Decimal], int] = {}
     remaining = owed.amount_due
     for one in incoming:
-        before = units.get(one.token, 0)
-        units[one.token] = before + one.units
-        value = value_at_par(before + one.units, one.decimals, owed.currency) - value_at_par(
-            before, one.decimals, owed.currency
-        )
+        before = units.get((one.token, one.rate), 0)
+        units[one.token, one.rate] = before + one.units
+        value = _worth(one.rate, before, one, owed.currency)
+        fx = _worth(PAR, before, one, owed.currency) - value
         applied = min(max(0, value - one.credit_used), remaining)
         kind = _kind(value, remaining)
         remaining -= applied
         late = one.mined_at > owed.due_at
-        allocations.append(Allocation(one.payment_id, kind, late, value, applied, value - applied, 0))
+        allocations.append(Allocation(one.payment_id, kind, late, value, applied, value - applied, 0, fx))
     if allocations and 0 < remaining <= owed.tolerance and remaining < owed.amount_due:
-        last = allocations[-1]
-        allocations[-1] = Allocation(
-            last.payment_id, MatchKind.TOLERATED, last.late, last.value, last.applied, last.credited, remaining
-        )
+        allocations[-1] = replace(allocations[-1], kind=MatchKind.TOLERATED, written_off=remaining)
     return allocations
+
+
+def _worth(rate: Decimal, before: int, one: Incoming, currency: Asset) -> int:
+    """What a transfer adds to what came before it in its token at its rate."""
+    after = value_at(rate, before + one.units, one.decimals, currency)
+    return after - value_at(rate, before, one.decimals, currency)
 
 
 def _kind(value: int, remaining: int) -> MatchKind:

@@ -9,6 +9,7 @@ from billing.chain.transfer import Transfer
 from billing.ledger.account import (
     CONVERSION,
     EXTERNAL,
+    FX,
     RECEIVABLE,
     REFUNDS_PAYABLE,
     SUSPENSE,
@@ -79,17 +80,20 @@ def allocation(
 ) -> Entry | None:
     """The currency side: how the allocation of an invoice's payments changed; None when it did not.
 
-    `invoice` is (id, tenant id, number, currency). The value comes out of `conversion`, where the tokens went in.
+    `invoice` is (id, tenant id, number, currency). The value comes out of `conversion`, where the tokens went in at par; what a
+    rate makes of it beyond par is `fx`.
     """
     invoice_id, tenant_id, number, currency = invoice
     applied = sum(one.applied for one in after) - sum(one.applied for one in before)
     credited = sum(one.credited for one in after) - sum(one.credited for one in before)
     written_off = sum(one.written_off for one in after) - sum(one.written_off for one in before)
+    fx = sum(one.fx for one in after) - sum(one.fx for one in before)
     postings = entry_postings(
-        Posting(CONVERSION, currency, applied + credited, tenant_id, invoice_id),
+        Posting(CONVERSION, currency, applied + credited + fx, tenant_id, invoice_id),
         Posting(RECEIVABLE, currency, -applied - written_off, tenant_id, invoice_id),
         Posting(TENANT_CREDIT, currency, -credited, tenant_id),
         Posting(WRITE_OFF, currency, written_off, tenant_id, invoice_id),
+        Posting(FX, currency, -fx, tenant_id, invoice_id),
     )
     if not postings:
         return None

@@ -3,7 +3,7 @@ any line, it loses nothing: a transfer counts as settled in the transaction that
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
@@ -11,21 +11,24 @@ from billing.chain.store import tokens
 from billing.chain.tokens import Token
 from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
+from billing.core.errors import Unavailable, Untrusted
 from billing.core.money import decimal_text
 from billing.db.engine import Database, Session
 from billing.events.meter import Meter
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import InvoiceDocument, ParWithin, Settlement
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
+from billing.quotes.feed import At, Feed, NoRate, Rate
 from billing.reconciliation import postings, store
 from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
+from billing.reconciliation.valuation import PAR, by_rule, feed_of
 from billing.tenants import store as tenants
 from billing.wallets import store as wallets
 from billing.wallets.store import PaymentAddress
@@ -42,30 +45,86 @@ class Settled:
     exceptions: int = 0
     invoices_paid: int = 0
     invoices_reopened: int = 0
+    waiting: int = 0
+    """No endpoint could tell the rate: asked again at the next tick."""
+
+
+class Rates(Protocol):
+    """Who knows what a token was worth at a block. Raises Unavailable or Untrusted: to be asked again later."""
+
+    def rate(self, chain_id: int, at: At, feed: Feed) -> Rate | NoRate: ...
+
+
+Incarnation = tuple[int, int, str]
+"""(transfer id, incarnation, block hash): what a rate was read for."""
 
 
 class Reconciler:
     def __init__(
-        self, database: Database, clock: Clock, fence: Callable[[Session], None], meters: Sequence[Meter] = ()
+        self,
+        database: Database,
+        clock: Clock,
+        fence: Callable[[Session], None],
+        rates: Rates,
+        meters: Sequence[Meter] = (),
     ) -> None:
         """`fence` is called in every transaction and raises when this process may not reconcile any more. `meters` are the
         declared ones."""
-        self._database, self._clock, self._fence, self._meters = database, clock, fence, meters
+        self._database, self._clock, self._fence = database, clock, fence
+        self._rates, self._meters = rates, meters
+        self._found: dict[Incarnation, Rate | NoRate] = {}
 
     def tick(self) -> Settled:
         """Deal with everything that changed since the last tick."""
-        done = Settled()
+        done, waiting = Settled(), set[int]()
+        dead: set[int] = set()
+        self._found.clear()
         while True:
+            wanted: list[tuple[Transfer, Feed]] = []
             with self._database.transaction() as session:
                 self._fence(session)
-                batch = chain.unsettled(session, BATCH)
+                batch = chain.unsettled(session, BATCH, waiting)
                 for transfer in batch:
+                    feed = self._feed(session, transfer)
+                    if feed is not None and _key(transfer) not in self._found:
+                        wanted.append((transfer, feed))
+                        continue
                     self._deal_with(session, transfer, done)
                     chain.settle(session, transfer.id)
-            if len(batch) < BATCH:
+            waiting |= self._read_rates(wanted, dead)
+            if len(batch) < BATCH and not wanted:
                 break
+        done.waiting = len(waiting)
         self._ask_about_usage(done)
         return done
+
+    def _read_rates(self, wanted: Sequence[tuple[Transfer, Feed]], dead: set[int]) -> set[int]:
+        """Ask the feeds, outside of any transaction. Returns the transfers that must wait; `dead` are chains whose endpoints
+        did not answer in this tick, and are not asked again: they delay nobody else."""
+        waiting: set[int] = set()
+        for transfer, feed in wanted:
+            at = At(transfer.block_number, transfer.block_hash, transfer.mined_at)
+            try:
+                if transfer.chain_id in dead:
+                    waiting.add(transfer.id)
+                else:
+                    self._found[_key(transfer)] = self._rates.rate(transfer.chain_id, at, feed)
+            except (Unavailable, Untrusted):
+                waiting.add(transfer.id)
+                dead.add(transfer.chain_id)
+        return waiting
+
+    def _feed(self, session: Session, transfer: Transfer) -> Feed | None:
+        """The feed that must be asked before a transfer is booked; None when it is booked already, or needs no rate."""
+        if transfer.state not in (ChainState.CONFIRMED, ChainState.FINAL):
+            return None
+        target = wallets.known(session, transfer.receiver)
+        if target is None or target.invoice_id is None:
+            return None
+        if store.find(session, transfer.id, transfer.incarnation) is not None:
+            return None
+        terms = self._accepted(session, target.invoice_id).get((transfer.chain_id, transfer.token))
+        return None if terms is None else feed_of(terms.rule)
 
     def _ask_about_usage(self, done: Settled) -> None:
         while True:
@@ -100,18 +159,23 @@ class Reconciler:
         invoice = None
         if target is not None and roles[1] is Role.PAYMENT:
             invoice, problem = self._target(session, transfer, target)
+        rate = self._rate(session, transfer, invoice) if invoice is not None and problem is None else None
+        if isinstance(rate, NoRate):
+            problem = MatchKind.NO_RATE
         for entry in postings.movement(transfer, token, roles, problem is not None, now):
             ledger.post(session, entry)
         if roles[1] is not Role.PAYMENT:
             store.add(session, key, DispositionEvent.BOOK, now)
         elif problem is not None:
-            owner = (invoice.id, invoice.tenant_id) if invoice else None
-            store.add(session, key, DispositionEvent.SUSPEND, now, invoice=owner, kind=problem)
-            self._ask(session, transfer, token, problem, invoice)
+            suspect = (invoice.id, invoice.tenant_id) if invoice else None
+            store.add(session, key, DispositionEvent.SUSPEND, now, invoice=suspect, kind=problem)
+            why = rate.reason if isinstance(rate, NoRate) else ""
+            self._ask(session, transfer, token, (problem, why), invoice)
             done.exceptions += 1
         else:
-            assert invoice is not None
-            store.add(session, key, DispositionEvent.MATCH, now, invoice=(invoice.id, invoice.tenant_id))
+            assert invoice is not None and isinstance(rate, Rate)
+            owner = (invoice.id, invoice.tenant_id)
+            store.give_rate(session, store.add(session, key, DispositionEvent.MATCH, now, invoice=owner), rate)
             self._reallocate(session, invoice, done)
 
     def _target(
@@ -123,7 +187,7 @@ class Reconciler:
             return None, MatchKind.UNISSUED
         status = invoicing.lock(session, target.invoice_id)
         invoice = invoicing.by_id(session, target.invoice_id)
-        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice):
+        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice.id):
             return invoice, MatchKind.WRONG_TOKEN
         if status is InvoiceStatus.VOID:
             return invoice, MatchKind.AFTER_VOID
@@ -147,10 +211,10 @@ class Reconciler:
         self, session: Session, invoice: Invoice, done: Settled, taken_back: store.Payment | None = None
     ) -> None:
         """Bring an invoice's allocations, credit and status in line with the transfers that stand now."""
-        now, accepted = self._clock.now(), self._accepted(session, invoice)
+        now, accepted = self._clock.now(), self._accepted(session, invoice.id)
         credit.lock(session, invoice.id)
         standing = store.matched(session, invoice.id)
-        incoming: list[Incoming] = [replace(one, decimals=accepted[one.token]) for _, one in standing]
+        incoming: list[Incoming] = [replace(one, decimals=accepted[one.token].decimals) for _, one in standing]
         tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
         owed = Owed(invoice.amount_due, invoice.currency, tolerance, invoice.due_at)
         before = [payment.allocation for payment, _ in standing] + ([taken_back.allocation] if taken_back else [])
@@ -185,30 +249,54 @@ class Reconciler:
             invoicing.move(session, invoice.id, InvoiceEvent.REOPEN, now)
             done.invoices_reopened += 1
 
-    def _accepted(self, session: Session, invoice: Invoice) -> dict[tuple[int, str], int]:
-        """{(chain id, token address): decimals} that the invoice's document accepts, for ever."""
-        parsed = documents.parse(invoicing.document(session, invoice.id))
+    def _rate(self, session: Session, transfer: Transfer, invoice: Invoice) -> Rate | NoRate:
+        """What one token is worth, by the rule of the invoice's document at the transfer's block."""
+        rule = self._accepted(session, invoice.id)[transfer.chain_id, transfer.token].rule
+        if isinstance(rule, ParWithin):
+            return by_rule(rule, self._found[_key(transfer)])
+        return Rate(PAR, "par", transfer.mined_at)
+
+    def _accepted(self, session: Session, invoice_id: int) -> dict[tuple[int, str], Settlement]:
+        """{(chain id, token address): terms} that the invoice's document accepts, for ever."""
+        parsed = documents.parse(invoicing.document(session, invoice_id))
         assert isinstance(parsed, InvoiceDocument)
-        return {(one.chain_id, one.token_address): one.decimals for one in parsed.settlement}
+        return {(one.chain_id, one.token_address): one for one in parsed.settlement}
 
     def _ask(
-        self, session: Session, transfer: Transfer, token: Token, problem: MatchKind, invoice: Invoice | None
+        self,
+        session: Session,
+        transfer: Transfer,
+        token: Token,
+        problem: tuple[MatchKind, str],
+        invoice: Invoice | None,
     ) -> None:
+        kind, why = problem
         what = {
             MatchKind.WRONG_TOKEN: "a token that the invoice does not accept",
             MatchKind.AFTER_VOID: "a void invoice",
             MatchKind.UNISSUED: "an address whose invoice was never issued",
-        }[problem]
+            MatchKind.NO_RATE: f"an invoice, but nobody knows what it is worth: {why}",
+        }[kind]
         question = store.Question(
-            kind=problem,
+            kind=kind,
             subject=f"transfer {transfer.id}/{transfer.incarnation}",
             detail=f"{decimal_text(transfer.units, token.decimals)} {token.symbol} came in for {what}",
-            suggestion=f"credit {invoice.tenant}" if invoice else "find out who paid, then credit or refund",
+            suggestion=_suggestion(kind, invoice),
             transfer_id=transfer.id,
             invoice_id=invoice.id if invoice else None,
             tenant_id=invoice.tenant_id if invoice else None,
         )
         store.ask(session, question, self._clock.now())
+
+
+def _key(transfer: Transfer) -> Incarnation:
+    return transfer.id, transfer.incarnation, transfer.block_hash
+
+
+def _suggestion(kind: MatchKind, invoice: Invoice | None) -> str:
+    if invoice is None:
+        return "find out who paid, then credit or refund"
+    return f"credit {invoice.tenant}" + (" at a --rate that you can prove" if kind is MatchKind.NO_RATE else "")
 
 
 def _role(address: PaymentAddress | None) -> Role:

@@ -1,6 +1,8 @@
 """Resolves exceptions, as a person decided. Money is moved in the books only; nothing is ever sent from here."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from billing.chain import store as chain
@@ -12,27 +14,39 @@ from billing.db.engine import Database, Session
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
+from billing.quotes.feed import RATE_MAX, Rate
 from billing.reconciliation import postings, store
 from billing.reconciliation.lifecycle import DispositionEvent
-from billing.reconciliation.valuation import value_at_par
+from billing.reconciliation.matching import MatchKind
+from billing.reconciliation.valuation import PAR, value_at
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
 
 
 class Resolution(StrEnum):
-    """`credit`: the tenant may use it, at par. `refund`: it is owed back to the payer. `acknowledge`: seen, nothing booked;
-    what lies in suspense stays there, and may be credited or refunded later."""
+    """`credit`: the tenant may use it, at par or at a given rate. `refund`: it is owed back to the payer. `acknowledge`: seen,
+    nothing booked; what lies in suspense stays there, and may be credited or refunded later."""
 
     CREDIT = "credit"
     REFUND = "refund"
     ACKNOWLEDGE = "acknowledge"
 
 
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What a person adds to a credit: whose it is when that is not known, and what one token is worth."""
+
+    tenant: str = ""
+    rate: Decimal | None = None
+
+
 class Resolver:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def resolve(self, exception_id: int, how: Resolution, *, reason: str, actor: str, tenant: str = "") -> str:
+    def resolve(
+        self, exception_id: int, how: Resolution, *, reason: str, actor: str, credited: Credited = Credited()
+    ) -> str:
         """Close an exception. Returns one line that says what was booked.
 
         Raises Invalid without a reason, Conflict when somebody else resolved it first or the transfer is not final yet.
@@ -46,12 +60,12 @@ class Resolver:
                 raise Invalid(f"no money came in: {asked.detail}", remedy="--as acknowledge")
             done = "nothing was booked"
             if how is not Resolution.ACKNOWLEDGE:
-                done = self._book(session, asked, how, tenant, reason)
+                done = self._book(session, asked, how, credited, reason)
             details = {"kind": asked.kind, "as": how, "booked": done}
             record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))
         return done
 
-    def _book(self, session: Session, asked: store.Question, how: Resolution, tenant: str, reason: str) -> str:
+    def _book(self, session: Session, asked: store.Question, how: Resolution, given: Credited, reason: str) -> str:
         assert asked.transfer_id is not None
         now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
         if transfer.state is not ChainState.FINAL:
@@ -63,17 +77,32 @@ class Resolver:
         if how is Resolution.REFUND:
             ledger.post(session, postings.refund_from_suspense(transfer, token, now))
             return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
-        owner = tenants.by_slug(session, tenant) if tenant else None
+        owner = tenants.by_slug(session, given.tenant) if given.tenant else None
         owner_id = owner.id if owner else asked.tenant_id
         if owner_id is None:
             raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose credit it is")
         currency = pricing.currency(session)
-        value = value_at_par(transfer.units, token.decimals, currency)
-        if token.currency != currency.code or value <= 0:
-            raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="resolve it as a refund")
+        rate = _rate(asked, given, transfer.mined_at)
+        value = value_at(rate.value, transfer.units, token.decimals, currency)
+        if given.rate is None and token.currency != currency.code:
+            raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="--rate says what it is worth")
+        if value <= 0:
+            raise Invalid(f"it is not worth {currency.code}'s smallest unit", remedy="resolve it as a refund")
         entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)
         ledger.post(session, entry)
+        store.give_rate(session, payment.id, rate)
         grant = credit.Grant(owner_id, "overpayment", currency.code, value, transfer.tx_hash, final=True)
         credit.set_credit(session, transfer.id, grant, now)
         store.write(session, replace(payment.allocation, value=value, credited=value), currency.code, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"
+
+
+def _rate(asked: store.Question, given: Credited, mined_at: datetime) -> Rate:
+    """Raises Invalid when a person must say the rate and did not, or said one that cannot be."""
+    if given.rate is None:
+        if asked.kind == MatchKind.NO_RATE:
+            raise Invalid("nobody knows what it is worth", remedy="--rate says what one token is worth")
+        return Rate(PAR, "par", mined_at)
+    if not 0 < given.rate < RATE_MAX:
+        raise Invalid(f"{given.rate} is no rate", remedy="--rate 0.998 says what one token is worth")
+    return Rate(given.rate, f"person, {asked.subject}", mined_at)

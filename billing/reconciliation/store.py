@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -14,8 +13,10 @@ from billing.db.tables.chain import TransferRow
 from billing.db.tables.invoicing import InvoiceRow
 from billing.db.tables.reconciliation import ExceptionRow, PaymentRow
 from billing.db.tables.tenants import TenantRow
+from billing.quotes.feed import Rate
 from billing.reconciliation.lifecycle import PAYMENT, Disposition, DispositionEvent
 from billing.reconciliation.matching import Allocation, Incoming, MatchKind
+from billing.reconciliation.valuation import PAR
 
 OBSOLETE: Final = "obsolete"
 """The resolution of an exception whose subject went away."""
@@ -54,7 +55,14 @@ def standing(session: Session, transfer_id: int) -> list[Payment]:
 def _payment(row: PaymentRow) -> Payment:
     kind = MatchKind(row.kind) if row.kind else MatchKind.DUST
     allocation = Allocation(
-        row.id or 0, kind, row.late, row.value_units, row.applied_units, row.credited_units, row.written_off_units
+        row.id or 0,
+        kind,
+        row.late,
+        row.value_units,
+        row.applied_units,
+        row.credited_units,
+        row.written_off_units,
+        row.fx_units,
     )
     return Payment(
         row.id or 0,
@@ -125,6 +133,7 @@ def matched(session: Session, invoice_id: int) -> list[tuple[Payment, Incoming]]
                 transfer.units,
                 transfer.mined_at,
                 used.get(transfer.id or 0, 0),
+                PAR if row.rate is None else row.rate,
             ),
         )
         for row, transfer in rows
@@ -147,7 +156,15 @@ def write(session: Session, allocation: Allocation, currency: str, now: datetime
     row.kind, row.late, row.currency = allocation.kind, allocation.late, currency
     row.value_units, row.applied_units = allocation.value, allocation.applied
     row.credited_units, row.written_off_units = allocation.credited, allocation.written_off
-    row.rate, row.rate_source, row.updated_at = Decimal(1), "par", now
+    row.fx_units, row.updated_at = allocation.fx, now
+    session.add(row)
+    session.flush()
+
+
+def give_rate(session: Session, payment_id: int, rate: Rate) -> None:
+    """Record what a payment is valued at, who says so, and since when. It stays as long as the payment stands."""
+    row = session.get_one(PaymentRow, payment_id)
+    row.rate, row.rate_source, row.rate_at = rate.value, rate.source, rate.at
     session.add(row)
     session.flush()
 
@@ -155,7 +172,7 @@ def write(session: Session, allocation: Allocation, currency: str, now: datetime
 def clear(session: Session, payment_id: int, now: datetime) -> None:
     """A payment that was taken back is worth nothing."""
     row = session.get_one(PaymentRow, payment_id)
-    row.value_units = row.applied_units = row.credited_units = row.written_off_units = 0
+    row.value_units = row.applied_units = row.credited_units = row.written_off_units = row.fx_units = 0
     row.updated_at = now
     session.add(row)
     session.flush()
@@ -298,7 +315,7 @@ _PAYMENTS = """
            coalesce(p.reason, '') AS reason, coalesce(p.kind, '') AS kind, coalesce(p.late, false) AS late,
            coalesce(p.currency, '') AS currency, coalesce(p.value_units, 0) AS value_units,
            coalesce(p.applied_units, 0) AS applied_units, coalesce(p.credited_units, 0) AS credited_units,
-           coalesce(p.written_off_units, 0) AS written_off_units, p.rate, coalesce(p.rate_source, '') AS rate_source,
+           coalesce(p.written_off_units, 0) AS written_off_units, p.rate, coalesce(p.rate_source, '') AS rate_source, p.rate_at,
            c.cursor_number, i.id AS invoice_id
       FROM transfer t
       LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation

@@ -1,11 +1,13 @@
 """Settings of payment: the wallet that addresses come from, and the chains that are followed."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from billing.core.onchain import ZERO_ADDRESS, parse_address
+from billing.invoicing.document import Par, ParWithin, rate_text
 from billing.settings.section import Section, as_value_error, web
 
 
@@ -51,11 +53,55 @@ class TokenSettings(Section):
         default="accept", description="accept, or watch (noticed, but pays nothing)"
     )
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="Currency that one token is worth")
+    par_limit: str = Field(
+        default="",
+        pattern=r"^(0\.\d{1,18})?$",
+        description="How far the feed may be from 1 (0.01: one percent) before its rate counts; default: always par",
+    )
+    feed: str = Field(default="", description="Chainlink-style aggregator of token / currency on the same chain")
+    feed_decimals: int = Field(default=0, ge=0, le=36, description="Decimals of the feed, checked against the contract")
+    feed_staleness_seconds: int = Field(
+        default=0,
+        ge=0,
+        le=31_536_000,
+        description="Older rounds give no rate; a little more than the feed's heartbeat",
+    )
 
     @field_validator("address")
     @classmethod
     def _address(cls, value: str) -> str:
         return as_value_error(lambda: parse_address(value))
+
+    @field_validator("feed")
+    @classmethod
+    def _feed(cls, value: str) -> str:
+        return as_value_error(lambda: parse_address(value)) if value else value
+
+    @model_validator(mode="after")
+    def _rule(self) -> Self:
+        given = {
+            "par_limit": bool(self.par_limit),
+            "feed": bool(self.feed),
+            "feed_decimals": self.feed_decimals > 0,
+            "feed_staleness_seconds": self.feed_staleness_seconds > 0,
+        }
+        if any(given.values()) and not all(given.values()):
+            missing = ", ".join(name for name, is_given in given.items() if not is_given)
+            raise ValueError(f"a par limit is checked against a feed: {missing} is missing")
+        return self
+
+    @property
+    def rule(self) -> Par | ParWithin:
+        """What documents say about what this token is worth."""
+        if not self.par_limit:
+            return Par()
+        return ParWithin(
+            kind="par",
+            limit=rate_text(Decimal(self.par_limit)),
+            feed=self.feed,
+            feed_decimals=self.feed_decimals,
+            feed_staleness_seconds=self.feed_staleness_seconds,
+        )
 
 
 class ChainSettings(Section):

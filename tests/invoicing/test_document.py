@@ -39,7 +39,9 @@ def changed(**fields: Any) -> bytes:
     return rfc8785.dumps({**json.loads(content()), **fields})
 
 
-@pytest.mark.parametrize(("name", "beside"), [("invoice", "expected"), ("metered", "expected-metered")])
+@pytest.mark.parametrize(
+    ("name", "beside"), [("invoice", "expected"), ("metered", "expected-metered"), ("par-limit", "expected-par-limit")]
+)
 def test_the_golden_documents_keep_their_bytes_digest_and_address(name: str, beside: str) -> None:
     parsed = documents.parse(content(f"{name}.json"))
     assert isinstance(parsed, InvoiceDocument)
@@ -204,3 +206,28 @@ def test_a_pin_is_the_hash_of_what_it_pins() -> None:
     from billing.core.keccak import keccak256
 
     assert Hash32("0x" + keccak256(rfc8785.dumps(WALLET.pinned())).hex()) == WALLET.pin()
+
+
+GUARDED = json.loads(content("par-limit.json"))["settlement"][0]["rule"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {},
+        {"kind": "feed"},
+        {"kind": "par", "limit": "0.01"},
+        {**GUARDED, "kind": "peg"},
+        {**GUARDED, "limit": "-0.01"},
+        {**GUARDED, "feed": "0x77"},
+        {**GUARDED, "feed_decimals": 37},
+        {**GUARDED, "feed_staleness_seconds": 0},
+        {**GUARDED, "feed_inverted": False},
+        {key: value for key, value in GUARDED.items() if key != "feed_staleness_seconds"},
+    ],
+)
+def test_a_rule_that_is_not_known_is_refused(rule: dict[str, Any]) -> None:
+    raw = json.loads(content())
+    raw["settlement"][0]["rule"] = rule
+    with pytest.raises(Invalid, match=r"settlement|not canonical"):
+        documents.parse(rfc8785.dumps(raw))

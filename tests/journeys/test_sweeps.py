@@ -8,7 +8,7 @@ import pytest
 from billing.chain.tokens import Listing
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, to_hash
-from billing.reconciliation.resolver import Resolution
+from billing.reconciliation.resolver import Credited, Resolution
 from billing.treasury.planner import SweepPlan, Wish
 from billing.treasury.safe import safe_file, verify, wallets_of
 from billing.wallets.forwarder import Treasury, deployment
@@ -127,7 +127,7 @@ def test_money_that_waits_for_a_person_keeps_its_address_out_before_it_is_final(
     assert invoice.address is not None
     made.node.transfer(made.usdc, invoice.address, usd("1.00"))
     made.settle()
-    made.app.resolver.resolve(1, Resolution.CREDIT, reason="theirs", actor="test", tenant="acme")
+    made.app.resolver.resolve(1, Resolution.CREDIT, reason="theirs", actor="test", credited=Credited("acme"))
     assert plan(made).batches
     made.node.transfer(made.usdc, invoice.address, usd("5.00"))
     made.node.mine(2)

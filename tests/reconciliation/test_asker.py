@@ -16,7 +16,7 @@ from billing.reconciliation import store
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolution, Resolver
 from billing.tenants.registrar import Registrar
-from tests.factories import ScriptedSource, add_tenants, at, collector, no_fence, second, tenant
+from tests.factories import NoFeeds, ScriptedSource, add_tenants, at, collector, no_fence, second, tenant
 
 GPU, GPU2 = DeviceKey("GPU-1"), DeviceKey("GPU-2")
 EVER = (0, 10**10)
@@ -43,7 +43,7 @@ class Site:
         return self.ask()
 
     def ask(self) -> int:
-        return Reconciler(self.database, self.clock, no_fence).tick().exceptions
+        return Reconciler(self.database, self.clock, no_fence, NoFeeds()).tick().exceptions
 
     def questions(self, status: str | None = "open") -> list[dict[str, Any]]:
         with self.database.transaction() as session:
@@ -85,7 +85,7 @@ def test_labels_of_one_tenant_are_no_dispute_and_a_label_of_nobody_is_one(databa
     Registrar(database, clock).add(tenant("acme"), ["acme", "beta"], actor="test")
     source = ScriptedSource({GPU: [(0, EVER[1], "acme"), (0, second(1), "beta"), (second(2), EVER[1], "x")]}, [EVER])
     collector(database, clock, source).tick()
-    assert Reconciler(database, clock, no_fence).tick().exceptions == 1
+    assert Reconciler(database, clock, no_fence, NoFeeds()).tick().exceptions == 1
     with database.transaction() as session:
         assert "acme, x at once" in store.exceptions(session)[0]["detail"]
 

@@ -118,6 +118,10 @@ STATES = {
     "a wrong token is seen": (
         invoice(), [transfer(**OTHER)], PayState.WRONG_TOKEN, [Note.WRONG_TOKEN, Note.NEEDS_PERSON], 20_000,
     ),
+    "its worth is unknown": (
+        invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="no_rate")], PayState.UNVALUED,
+        [Note.NEEDS_PERSON], 20_000,
+    ),
     "a wrong token waits": (
         invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="wrong_token", **OTHER)], PayState.WRONG_TOKEN,
         [Note.WRONG_TOKEN, Note.NEEDS_PERSON], 20_000,
@@ -145,7 +149,7 @@ def test_what_the_page_says(name: str) -> None:
     given, transfers, state, notes, to_send = STATES[name]
     now = live(given, transfers, 1, NOW)
     assert (now.state, list(now.notes), now.to_send) == (state, notes, to_send)
-    assert now.payable == (to_send > 0)
+    assert now.payable == (to_send > 0 and state is not PayState.UNVALUED)
     told = tell(given, now, Voided(), "Issuer")
     assert told.headline and told.detail and told.figure.endswith(" USD")
 
@@ -224,3 +228,8 @@ def test_notes_are_sentences() -> None:
     found = tell_notes(everything, invoice(), "Issuer")
     assert len(found) == len(set(Note) - {Note.NEEDS_PERSON})
     assert all(one[0].isupper() and one.endswith(".") for one in found)
+
+
+def test_who_paid_with_a_token_that_nobody_could_value_is_not_asked_to_pay_again() -> None:
+    held = live(invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="no_rate")], 1, NOW)
+    assert not held.payable and "do not pay again" in tell(invoice(), held, Voided(), "Test GPU").detail

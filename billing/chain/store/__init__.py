@@ -1,6 +1,6 @@
 """Rows of the cursor, blocks and transfers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -289,12 +289,12 @@ def set_final(session: Session, chain_id: int, number: int) -> None:
     )
 
 
-def unsettled(session: Session, limit: int) -> list[Transfer]:
+def unsettled(session: Session, limit: int, skip: Collection[int] = ()) -> list[Transfer]:
     """Transfers whose state reconciliation has not dealt with, in chain order: orphans first, so that a transfer that
-    moved to another block is taken back before it is booked again."""
+    moved to another block is taken back before it is booked again. `skip` are ids that must wait."""
     rows = session.exec(
         select(TransferRow)
-        .where(col(TransferRow.settled).is_(False))
+        .where(col(TransferRow.settled).is_(False), col(TransferRow.id).not_in(skip))
         .order_by(
             (col(TransferRow.state) != ChainState.ORPHANED),
             col(TransferRow.chain_id),

@@ -30,6 +30,8 @@ class PaymentRow(SQLModel, table=True):
     written_off_units: int = Field(default=0, sa_type=Units)
     rate: Any = Field(default=None, sa_type=Price, nullable=True)
     rate_source: str = ""
+    rate_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+    fx_units: int = Field(default=0, sa_type=Units)
     reason: str = ""
     created_at: datetime = Field(sa_type=UtcTime)
     updated_at: datetime = Field(sa_type=UtcTime)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
+from billing.invoicing.document import rate_text
 from billing.reconciliation import store as reconciliation
 from billing.web import store
 from billing.web.api.invoices import visible
@@ -22,7 +23,8 @@ router = APIRouter(prefix="/api/v1/payments", tags=["payments"], responses=PROBL
 
 class PaymentOut(BaseModel):
     """`status` is how sure the chain is of the transfer, `disposition` what was done with it. `kind` says what it was to
-    its invoice; the amounts after it are decimal text in the invoice's currency, and empty without one."""
+    its invoice; the amounts after it are decimal text in the invoice's currency, and empty without one. `rate` is what one
+    token was valued at; who said so, and since when it held, come after it. All three are empty while nobody valued it."""
 
     id: int
     invoice: str | None
@@ -50,6 +52,9 @@ class PaymentOut(BaseModel):
     applied: str
     credited: str
     written_off: str
+    rate: str
+    rate_source: str
+    rate_at: str | None
 
 
 class PaymentQuery(PageQuery):
@@ -92,10 +97,13 @@ def _out(web: Wired, row: dict[str, Any], exponent: int | None) -> PaymentOut:
         applied=money("applied_units"),
         credited=money("credited_units"),
         written_off=money("written_off_units"),
+        rate="" if row["rate"] is None else rate_text(row["rate"]),
+        rate_at=None if row["rate_at"] is None else rfc3339(row["rate_at"]),
     )
 
 
 _PLAIN = (
     "id", "invoice", "tenant", "chain_id", "tx_hash", "log_index", "block_number", "block_hash", "status", "disposition",
     "incarnation", "reason", "kind", "late", "confirmations", "currency",
+    "rate_source",
 )  # fmt: skip

@@ -26,6 +26,7 @@ class PayState(StrEnum):
     LATE = "late"
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     DETECTED = "detected"
+    UNVALUED = "unvalued"
     PART_PAID = "part_paid"
     PAID = "paid"
     OVERPAID = "overpaid"
@@ -143,7 +144,7 @@ class Live:
 
     @property
     def payable(self) -> bool:
-        closed = (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID)
+        closed = (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID, PayState.UNVALUED)
         return self.to_send > 0 and self.state not in closed
 
     @property
@@ -198,6 +199,7 @@ def _state(invoice: Invoice, arrivals: Sequence[Arrival], paid: int, credited: i
         (settled and credited > 0, PayState.OVERPAID),
         (settled, PayState.PAID),
         (any(one.pending for one in arrivals), PayState.DETECTED),
+        (any(one.held and one.kind == MatchKind.NO_RATE for one in arrivals), PayState.UNVALUED),
         (paid > 0, PayState.PART_PAID),
         (any(one.held for one in arrivals), PayState.WRONG_TOKEN),
         (invoice.status is InvoiceStatus.UNCOLLECTIBLE, PayState.UNCOLLECTIBLE),

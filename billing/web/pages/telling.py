@@ -48,6 +48,7 @@ def tell(invoice: Invoice, now: Live, voided: Voided, issuer: str) -> Telling:
         PayState.DETECTED: Telling(
             "Payment detected", _detected(now, money), "moving", "Detected", money(now.detected)
         ),
+        PayState.UNVALUED: Telling("Payment received", _unvalued(issuer), "care", "Not valued yet", due),
         PayState.PART_PAID: Telling("Partly paid", received, "care", "Still to pay", due),
         PayState.PAID: Telling("Paid", "Thank you. Nothing remains to be paid.", "good", "Paid", money(now.paid)),
         PayState.OVERPAID: Telling("Paid, with a credit", credited, "good", "Paid", money(now.paid)),
@@ -64,6 +65,13 @@ def _detected(now: Live, money: Callable[[int], str]) -> str:
     what = "Your payment was seen and is" if pending == 1 else f"{pending} payments were seen and are"
     rest = f"{money(now.to_send)} will then remain." if now.to_send else "There is nothing more to do."
     return f"{what} being confirmed. {rest}"
+
+
+def _unvalued(issuer: str) -> str:
+    return (
+        "What the token was worth could not be told when it was paid."
+        f" A person at {issuer} decides; please do not pay again meanwhile."
+    )
 
 
 def _voided(voided: Voided) -> str:

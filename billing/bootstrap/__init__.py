@@ -5,19 +5,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
-from zoneinfo import ZoneInfo
+from typing import Final, TypeVar
 
 from billing.audit.auditor import Auditor
+from billing.bootstrap.chains import chain_of, offers_of
+from billing.bootstrap.sources import AnySource, source
 from billing.chain import store as chain_store
-from billing.chain.policy import Finality
+from billing.chain.policy import Finality as Finality
 from billing.chain.pool import Pool
 from billing.chain.proofreader import Proofreader
-from billing.chain.tokens import Listing, Token
+from billing.chain.tokens import Listing as Listing
+from billing.chain.tokens import Token
 from billing.chain.watcher import Chain, Watcher
 from billing.core.clock import Clock
-from billing.core.errors import Invalid
-from billing.core.onchain import parse_address
+from billing.core.errors import Invalid, Unavailable
+from billing.core.onchain import parse_address as parse_address
 from billing.core.period import parse_time
 from billing.db import embedded, migrate
 from billing.db.engine import Database, Session
@@ -28,7 +30,8 @@ from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
-from billing.invoicing.issuer import House, Issuer, Offer
+from billing.invoicing.issuer import House, Issuer
+from billing.invoicing.issuer import Offer as Offer
 from billing.invoicing.restorer import Restored, Restorer
 from billing.invoicing.store import periods
 from billing.leasing.importer import LeaseImporter
@@ -36,22 +39,33 @@ from billing.leasing.leaser import Leaser
 from billing.metering.collector import Collector, Feed
 from billing.metering.conserver import Conserver
 from billing.metering.excluder import Excluder
-from billing.metering.exporters import exporter_named
-from billing.metering.reading import Cadence
+from billing.metering.exporters import exporter_named as exporter_named
+from billing.metering.reading import Cadence as Cadence
 from billing.metering.reporter import MeterReporter
-from billing.metering.sources.csvfile import CsvSettings, CsvSource
-from billing.metering.sources.dcgm import DcgmSettings, DcgmSource
-from billing.metering.sources.kubernetes import KubernetesSettings, KubernetesSource
-from billing.metering.sources.promapi import PrometheusApi
-from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSource
-from billing.metering.sources.slurm import SlurmSettings, SlurmSource, inventory
-from billing.metering.store.scrapes import ScrapeLog
+from billing.metering.sources.csvfile import CsvSettings as CsvSettings
+from billing.metering.sources.csvfile import CsvSource as CsvSource
+from billing.metering.sources.dcgm import DcgmSettings as DcgmSettings
+from billing.metering.sources.dcgm import DcgmSource
+from billing.metering.sources.kubernetes import KubernetesSettings as KubernetesSettings
+from billing.metering.sources.kubernetes import KubernetesSource as KubernetesSource
+from billing.metering.sources.promapi import PrometheusApi as PrometheusApi
+from billing.metering.sources.prometheus import PrometheusSettings as PrometheusSettings
+from billing.metering.sources.prometheus import PrometheusSource as PrometheusSource
+from billing.metering.sources.slurm import SlurmSettings as SlurmSettings
+from billing.metering.sources.slurm import SlurmSource as SlurmSource
+from billing.metering.sources.slurm import inventory as inventory
+from billing.metering.store.scrapes import ScrapeLog as ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
+from billing.quotes.reader import FeedNode, FeedReader
+from billing.quotes.reader import verify as verify_feeds
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
+from billing.reconciliation.valuation import feed_of
 from billing.reports.reporter import Reporter
-from billing.settings import ChainSettings, Settings, SourceSettings
+from billing.settings import ChainSettings as ChainSettings
+from billing.settings import Settings
+from billing.settings import SourceSettings as SourceSettings
 from billing.tenants.registrar import Registrar
 from billing.treasury.planner import Planner
 from billing.wallets.accepter import Accepter
@@ -59,10 +73,10 @@ from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
 from billing.wallets.watchlist import WatchList
 
+T = TypeVar("T")
+
 CLOCKS_APART: Final = timedelta(hours=1)
 """How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
-
-AnySource = PrometheusSource | DcgmSource | SlurmSource | KubernetesSource | CsvSource
 
 Fence = Callable[[Session], None]
 
@@ -117,7 +131,7 @@ class App:
 
     @cached_property
     def sources(self) -> list[AnySource]:
-        sources = [self._source(one) for one in self.settings.metering.sources]
+        sources = [source(one, lambda: self.database) for one in self.settings.metering.sources]
         self._closing += [source.close for source in sources]
         return sources
 
@@ -195,11 +209,7 @@ class App:
     @cached_property
     def issuer(self) -> Issuer:
         issuer = self.settings.issuer
-        offers = tuple(
-            Offer(token.chain_id, token.symbol, token.address, token.decimals, token.currency)
-            for token in self.tokens
-            if token.listing is Listing.ACCEPT
-        )
+        offers = tuple(offer for one in self.settings.chains for offer in offers_of(one))
         house = House(
             Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
             issuer.series,
@@ -227,7 +237,7 @@ class App:
 
     @cached_property
     def chains(self) -> list[Chain]:
-        return [_chain(one) for one in self.settings.chains]
+        return [chain_of(one) for one in self.settings.chains]
 
     @cached_property
     def tokens(self) -> list[Token]:
@@ -268,12 +278,21 @@ class App:
 
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
+        configured = next(one for one in self.settings.chains if one.chain_id == chain_id)
+        feeds = {one.symbol: feed for one in configured.tokens if (feed := feed_of(one.rule)) is not None}
+        watcher.pool.ask(lambda node: verify_feeds(node, feeds))
         watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self._fences.watcher, self.meters)
+        def ask(chain_id: int, what: Callable[[FeedNode], T]) -> T:
+            watcher = self.watchers.get(chain_id)
+            if watcher is None:
+                raise Unavailable(f"chain {chain_id} is not configured", remedy="configure it again: a payment waits")
+            return watcher.pool.ask(what)
+
+        return Reconciler(self.database, self.clock, self._fences.watcher, FeedReader(ask), self.meters)
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -296,96 +315,7 @@ class App:
         while self._closing:
             self._closing.pop()()
 
-    def _source(self, one: SourceSettings) -> AnySource:
-        cadence = Cadence(one.scrape_interval_seconds * 1000, one.gap_seconds * 1000)
-        table = exporter_named(one.exporter, one.exporter_file)
-        presence = (one.metric,) if one.metric else table.presence
-        given = one.metric_fallbacks
-        fallbacks = table.fallbacks if given is None else tuple((name,) for name in given)
-        if one.type == "prometheus":
-            return PrometheusSource(
-                PrometheusSettings(
-                    name=one.name,
-                    access=one.access,
-                    exporter=table,
-                    presence=presence,
-                    fallbacks=fallbacks,
-                    matchers=one.matchers,
-                    tenant_label=one.tenant_label,
-                    cadence=cadence,
-                    lag_seconds=one.lag_seconds,
-                    shard_instances=one.shard_instances,
-                    shard_concurrency=one.shard_concurrency,
-                )
-            )
-        if one.type == "kubernetes":
-            return KubernetesSource(
-                KubernetesSettings(one.name, one.matchers, one.tenant_label, one.model, cadence, one.lag_seconds),
-                PrometheusApi(one.name, one.access),
-            )
-        if one.type == "slurm":
-            return _slurm(one)
-        if one.type == "csv":
-            return CsvSource(CsvSettings(one.name, tuple(one.files), one.model, one.lag_seconds))
-        return DcgmSource(
-            DcgmSettings(
-                name=one.name,
-                targets=tuple(one.targets),
-                exporter=table,
-                presence=presence,
-                fallbacks=fallbacks,
-                access=one.access,
-                tenant_label=one.tenant_label,
-                cadence=cadence,
-                lag_seconds=max(one.lag_seconds, 75),  # the scraper writes once a minute
-                timeout_seconds=min(one.timeout_seconds, max(1, one.scrape_interval_seconds // 2)),
-                concurrency=one.concurrency,
-            ),
-            ScrapeLog(self.database),
-        )
-
-
-def _slurm(one: SourceSettings) -> SlurmSource:
-    return SlurmSource(
-        SlurmSettings(
-            name=one.name,
-            command=tuple(one.command) or ("sacct",),
-            files=tuple(one.files),
-            label="account" if one.tenant_label == "namespace" else one.tenant_label,
-            zone=ZoneInfo(one.timezone),
-            inventory=inventory(one.gpus_per_node),
-            model=one.model,
-            lag_seconds=one.lag_seconds,
-            timeout_seconds=one.timeout_seconds,
-        )
-    )
-
 
 def build(settings: Settings, clock: Clock, fences: Fences = Fences()) -> App:
     """The application. Nothing is opened before it is used."""
     return App(settings, clock, fences)
-
-
-def _chain(one: ChainSettings) -> Chain:
-    tokens = tuple(
-        Token(
-            one.chain_id,
-            token.symbol,
-            parse_address(token.address),
-            token.decimals,
-            Listing(token.listing),
-            token.currency,
-        )
-        for token in one.tokens
-    )
-    confirmed: int | str = one.confirmations if one.confirmations is not None else str(one.finality)
-    final: int | str = one.final_confirmations if one.final_confirmations is not None else "finalized"
-    return Chain(
-        chain_id=one.chain_id,
-        name=one.name,
-        tokens=tokens,
-        finality=Finality(confirmed, final),  # type: ignore[arg-type]
-        start=one.start_block,
-        reorg_blocks_max=one.reorg_blocks_max,
-        block_seconds=one.block_seconds,
-    )
