@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,8 +155,14 @@ def usd(text: str) -> int:
 
 @contextmanager
 def world(
-    database_url: str, folder: Path, *, xpub: str = "", archive: Sequence[str] = (), confirmations: int = 3
+    database_url: str,
+    folder: Path,
+    *,
+    xpub: str = "",
+    archive: Sequence[str] = (),
+    chain: Mapping[str, Any] | None = None,
 ) -> Iterator[World]:
+    """`chain` holds settings of the chain beside, or instead of, those that most journeys need."""
     clock = ManualClock(at(24, day=31))
     with anvil("--timestamp", str(int(clock.now().timestamp()) - 5000)) as url:
         node = Node(url)
@@ -183,13 +189,14 @@ def world(
                     "chain_id": 31337,
                     "name": "anvil",
                     "rpc_urls": [url],
-                    "confirmations": confirmations,
+                    "confirmations": 3,
                     "start_block": 0,
                     "tokens": [
                         {"symbol": "USDC", "address": usdc, "decimals": 6},
                         {"symbol": "NRUSD", "address": usdt, "decimals": 6},
                         {"symbol": "OUSD", "address": other, "decimals": 18, "listing": "watch"},
                     ],
+                    **(chain or {}),
                 }
             ],
         )

@@ -1,5 +1,9 @@
-"""Builds the application from the settings: the only place that constructs anything. Parts are built when first used,
-so that a command which needs no chain does not load the chain's libraries."""
+"""Builds the application from the settings.
+
+Owns: the construction of every part: nobody else constructs one.
+Does not own: any rule; what the settings mean (settings).
+Invariants: a part is built when it is first used, so that a command which needs no chain does not load its libraries.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

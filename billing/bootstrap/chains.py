@@ -1,6 +1,9 @@
 """Builds chains, and what invoices offer on them, from their settings."""
 
-from billing.chain.policy import Finality
+from decimal import Decimal
+from typing import Any, Literal
+
+from billing.chain.policy import Band, Finality, Rule
 from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain
 from billing.core.onchain import parse_address
@@ -20,17 +23,25 @@ def chain_of(one: ChainSettings) -> Chain:
         )
         for token in one.tokens
     )
-    confirmed: int | str = one.confirmations if one.confirmations is not None else str(one.finality)
-    final: int | str = one.final_confirmations if one.final_confirmations is not None else "finalized"
+    bands = tuple(Band(Decimal(band.up_to), _rule(band.confirmations, band.finality)) for band in one.bands)
+    final: Any = one.final_confirmations if one.final_confirmations is not None else "finalized"
     return Chain(
         chain_id=one.chain_id,
         name=one.name,
         tokens=tokens,
-        finality=Finality(confirmed, final),  # type: ignore[arg-type]
+        finality=Finality(_rule(one.confirmations, one.finality), final, bands),
         start=one.start_block,
         reorg_blocks_max=one.reorg_blocks_max,
         block_seconds=one.block_seconds,
+        stall_seconds=one.finality_stall_seconds,
     )
+
+
+def _rule(depth: int | None, tag: Literal["safe", "finalized"] | None) -> Rule:
+    """One of the two is given: the settings see to it."""
+    rule = depth if depth is not None else tag
+    assert rule is not None
+    return rule
 
 
 def offers_of(one: ChainSettings) -> tuple[Offer, ...]:

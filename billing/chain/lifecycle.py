@@ -30,6 +30,7 @@ TRANSFER: Final = Machine(
         (S.CONFIRMED, E.FINALISE): S.FINAL,
         (S.SEEN, E.ORPHAN): S.ORPHANED,
         (S.CONFIRMED, E.ORPHAN): S.ORPHANED,
+        (S.FINAL, E.ORPHAN): S.ORPHANED,  # only when a person rewinds the chain
         (S.ORPHANED, E.REAPPEAR): S.SEEN,  # a new incarnation
     },
 )

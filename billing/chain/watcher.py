@@ -14,10 +14,10 @@ from billing.chain import store
 from billing.chain.block import Block
 from billing.chain.lifecycle import TRANSFER, ChainEvent, ChainState
 from billing.chain.node import Node, RangeTooLarge
-from billing.chain.policy import Finality
+from billing.chain.policy import Finality, Tags
 from billing.chain.pool import Pool
 from billing.chain.reader import Read, Reader
-from billing.chain.store import Cursor, tokens
+from billing.chain.store import Cursor, reach, tokens
 from billing.chain.tokens import Token
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Unavailable, Untrusted
@@ -29,6 +29,9 @@ NEAR: Final = 16
 SPAN_MAX: Final = 2_000
 LOGS_AIM: Final = 8_000
 """About so many logs are asked for at once: memory stays flat on a busy chain, and few nodes send more than 10,000."""
+
+
+HEIGHT_MAX: Final = 2**62
 
 
 class Watched(Protocol):
@@ -53,6 +56,8 @@ class Chain:
     start: int | None = None
     reorg_blocks_max: int = 512
     block_seconds: int = 2
+    stall_seconds: int = 3_600
+    """When no block became final for so long, it is an alarm."""
 
 
 @dataclass(slots=True)
@@ -67,6 +72,8 @@ class Progress:
     orphaned: int = 0
     moved: int = 0
     behind: int = 0
+    stalled: int = 0
+    """For how many seconds no block became final, once that is too long."""
 
 
 class Watcher:
@@ -129,10 +136,10 @@ class Watcher:
         self._prove(node)
         head = _block(node, "latest")
         cursor = self._start(node)
-        if not self._on_our_chain(node, cursor, head):
+        if not cursor.takes_back and not self._on_our_chain(node, cursor, head):
             cursor = self._reorganise(node, cursor, done)
         if cursor.rewind_to is not None:
-            cursor = self._rewind(node, cursor, cursor.rewind_to)
+            cursor = self._rewind(node, cursor, cursor.rewind_to, done)
         while done.blocks < blocks_max and cursor.number < head.number:
             read = self._read(node, cursor, head, blocks_max - done.blocks)
             if read is None:
@@ -253,23 +260,24 @@ class Watcher:
         Not on the word of one endpoint alone: raises Untrusted when another one still has our cursor.
         """
         for endpoint in self.pool.endpoints:
-            if endpoint.node is not node and self._believes(endpoint.node, cursor):
+            if endpoint.node is not node and self._believes(endpoint.node, cursor.number, cursor.hash):
                 raise Untrusted(f"{node.url} says that {why}; {endpoint.node.url} does not")
         with self._database.transaction() as session:
             self._fence(session)
             store.stop(session, cursor.chain_id, why, self._clock.now())
         return Conflict(f"chain {self.chain.name} is stopped: {why}", remedy="see: stablemeter chain status")
 
-    def _believes(self, node: Node, cursor: Cursor) -> bool:
+    def _believes(self, node: Node, number: int, block_hash: Hash32) -> bool:
         try:
             self._prove(node)
-            found = node.block(cursor.number)
+            found = node.block(number)
         except (Unavailable, Untrusted):
             return False
-        return found is not None and found.hash == cursor.hash
+        return found is not None and found.hash == block_hash
 
-    def _rewind(self, node: Node, cursor: Cursor, to: datetime) -> Cursor:
-        """Find the last block mined before a time by halving, and go on from there."""
+    def _rewind(self, node: Node, cursor: Cursor, to: datetime, done: Progress) -> Cursor:
+        """Find the last block mined before a time by halving, and go on from there. When a person asked for it, what the
+        chain does not have any more is taken back first, final or not."""
         low, high = max(0, cursor.start - 1), cursor.number
         while low < high:
             middle = (low + high + 1) // 2
@@ -277,19 +285,48 @@ class Watcher:
                 low = middle
             else:
                 high = middle - 1
+        now, ancestor = self._clock.now(), _block(node, low)
+        gone = self._gone(node, cursor, ancestor) if cursor.takes_back else []
         with self._database.transaction() as session:
             self._fence(session)
-            store.rewind(session, cursor.chain_id, _block(node, low), self._clock.now())
+            done.orphaned += store.orphan_blocks(session, cursor.chain_id, gone, now, even_final=True)
+            store.rewind(session, cursor.chain_id, ancestor, now)
             found = store.cursor(session, cursor.chain_id)
         assert found is not None
         return found
 
+    def _gone(self, node: Node, cursor: Cursor, ancestor: Block) -> list[Hash32]:
+        """Blocks with transfers, above a rewind's target, that are not on the chain any more.
+
+        Raises Untrusted when another endpoint still has one of them, Unavailable when this one may be behind, and stops the
+        chain when the rewind does not reach down to where the branches part.
+        """
+        with self._database.transaction() as session:
+            below = store.blocks_down(session, cursor.chain_id, ancestor.number)[:1]
+            seen = store.blocks_with_transfers(session, cursor.chain_id, (0, HEIGHT_MAX))
+        rooted = [(block.number, block.hash) for block in below] + [one for one in seen if one[0] <= ancestor.number][
+            -1:
+        ]
+        for number, block_hash in rooted:
+            if _block(node, number).hash != block_hash:
+                raise self._stopped(node, cursor, f"block {number} is not on the chain either: rewind further back")
+        above = [one for one in seen if one[0] > ancestor.number]
+        found = node.blocks([number for number, _ in above])
+        if None in found:
+            raise Unavailable(f"{node.url} does not know block {above[found.index(None)][0]}, which was read before")
+        gone = [one for one, block in zip(above, found, strict=True) if block is not None and block.hash != one[1]]
+        for endpoint in self.pool.endpoints:
+            for number, block_hash in gone if endpoint.node is not node else ():
+                if self._believes(endpoint.node, number, block_hash):
+                    raise Untrusted(f"{node.url} says that block {number} is gone; {endpoint.node.url} does not")
+        return [block_hash for _, block_hash in gone]
+
     def _settle(self, node: Node, cursor: Cursor, done: Progress) -> None:
         """Move transfers on as blocks get old enough, or as the chain's own tags pass them."""
         finality, now = self.chain.finality, self._clock.now()
-        tagged = {tag: found.number for tag in finality.tags if (found := node.block(tag)) is not None}
-        confirmed = finality.confirmed_up_to(cursor.number, tagged.get("safe"), tagged.get("finalized"))
-        final = finality.final_up_to(cursor.number, tagged.get("finalized"))
+        tags = Tags(**{tag: found.number for tag in finality.tags if (found := node.block(tag)) is not None})
+        confirmed = finality.confirmed_up_to(cursor.number, tags)
+        final = finality.final_up_to(cursor.number, tags)
         after_confirm = TRANSFER.next(ChainState.SEEN, ChainEvent.CONFIRM)
         after_final = TRANSFER.next(after_confirm, ChainEvent.FINALISE)
         with self._database.transaction() as session:
@@ -300,8 +337,14 @@ class Watcher:
                 (after_confirm, after_final, final),
                 (ChainState.SEEN, after_confirm, confirmed),
             ):
-                done.moved += store.move_up_to(session, chain_id, state, after, up_to, now)
-            store.set_final(session, chain_id, final)
+                done.moved += reach.move_up_to(session, chain_id, state, after, up_to, now)
+            if finality.bands:
+                scales = {token.address: token.decimals for token in self.chain.tokens}
+                bands = finality.bands_up_to(cursor.number, tags)
+                done.moved += reach.confirm_small(session, chain_id, bands, scales, now)
+            reach.set_reach(session, chain_id, confirmed, final, now)
+            still = reach.still_seconds(session, chain_id, now)
+            done.stalled = still if still >= self.chain.stall_seconds else 0
             store.forget_blocks(session, chain_id, below=min(final, cursor.number - self.chain.reorg_blocks_max))
 
 

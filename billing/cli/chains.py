@@ -8,10 +8,13 @@ from billing.cli.context import actor, application, progress, show, show_json
 from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from billing.bootstrap import App
+    from billing.chain.store import Cursor
     from billing.chain.watcher import Progress, Watcher
 
-app = typer.Typer(help="Chains: sync, status, resume, inspect, deploy-plan.", no_args_is_help=True)
+app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, deploy-plan.", no_args_is_help=True)
 
 
 @app.command()
@@ -76,11 +79,15 @@ def status(as_json: AsJson = False) -> None:
                     "mined_at": row.get("cursor_mined_at"),
                     "final": row.get("final_number"),
                     "proven": row.get("proven"),
+                    "final_since": row.get("final_moved_at"),
                     "wallet": "accepted" if chain.chain_id in accepted else "not accepted",
+                    "reads_again_from": row.get("rewind_to"),
                     "stopped": row.get("stopped", ""),
                 }
             )
-    columns = ("chain", "chain_id", "block", "mined_at", "final", "proven", "wallet", "stopped")
+    columns = (
+        "chain", "chain_id", "block", "mined_at", "final", "final_since", "proven", "wallet", "reads_again_from", "stopped",
+    )  # fmt: skip
     show(rows, columns, as_json=as_json, empty="no chain is configured")
     if any(row["stopped"] for row in rows):
         raise typer.Exit(1)
@@ -98,6 +105,54 @@ def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Reaso
             why = store.resume(session, chain_id, one.clock.now())
             record(session, Deed(one.clock.now(), actor(), "chain.resume", name, reason, {"stopped": why}))
     typer.echo(f"{name} is followed again; it was stopped: {why}")
+
+
+@app.command()
+def rewind(
+    name: Annotated[str, typer.Argument(help="The chain")],
+    reason: Reason,
+    to_block: Annotated[
+        int | None, typer.Option("--to-block", min=0, help="The last block that is not read again")
+    ] = None,
+    to_time: Annotated[str, typer.Option("--to-time", help="Read again what was mined from then on (RFC 3339)")] = "",
+) -> None:
+    """Read a chain again, and take back what is not on it any more, even if it was final. For a chain that stopped because too
+    much of it was reorganised. Nothing is forgotten: what is still there stays as it is booked."""
+    from billing.chain import store
+    from billing.core.errors import Conflict, Invalid
+    from billing.core.period import parse_time, rfc3339
+    from billing.trail.store import Deed, record
+
+    if (to_block is None) == (not to_time):
+        raise Invalid("give either --to-block or --to-time")
+    with application() as one:
+        (chain_id,) = _ids(one, name)
+        with one.database.transaction() as session:
+            cursor = store.cursor(session, chain_id)
+        if cursor is None:
+            raise Conflict(f"{name} was never read", remedy="stablemeter chain sync")
+        to = parse_time(to_time) if to_block is None else _mined_after(one, chain_id, to_block, cursor)
+        if to > cursor.mined_at:
+            raise Invalid(f"{name} was read up to {rfc3339(cursor.mined_at)} only")
+        with one.database.transaction() as session:
+            why = store.rewind_by_hand(session, chain_id, to, one.clock.now())
+            details = {"to": rfc3339(to), "was_at": str(cursor.number), "stopped": why}
+            record(session, Deed(one.clock.now(), actor(), "chain.rewind", name, reason, details))
+    typer.echo(
+        f"{name} is read again from {rfc3339(to)} on: by the daemon at its next look, or by: stablemeter chain sync"
+    )
+
+
+def _mined_after(one: "App", chain_id: int, number: int, cursor: "Cursor") -> "datetime":
+    """When the block after a block was mined, as an endpoint tells it now."""
+    from billing.core.errors import Invalid, Unavailable
+
+    if not cursor.start - 1 <= number < cursor.number:
+        raise Invalid(f"block {number} is not among those that were read: {cursor.start} to {cursor.number}")
+    block = one.watchers[chain_id].pool.ask(lambda node: node.block(number + 1))
+    if block is None:
+        raise Unavailable(f"no endpoint knows block {number + 1}", remedy="wait, or use --to-time")
+    return block.mined_at
 
 
 @app.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from billing.bootstrap import App
+from billing.chain.watcher import Watcher
 from billing.core.errors import StablemeterError
 from billing.core.onchain import checksum
 from billing.db import catalog, migrate
@@ -116,11 +117,25 @@ def _wallet(app: App) -> str:
     return f"xpub, pin {wallet.pin()}; its addresses commit to nothing"
 
 
+def _tag(app: App, watcher: Watcher, tag: str) -> None:
+    """Raises when a tag that payments wait for is not told, or stands still."""
+    tagged = watcher.pool.ask(lambda node: node.block(tag))
+    if tagged is None:
+        raise StablemeterError(f"no block is {tag}", remedy="wait, or set confirmations and final_confirmations")
+    age = int((app.clock.now() - tagged.mined_at).total_seconds())
+    if age > watcher.chain.stall_seconds:
+        raise StablemeterError(
+            f"the newest {tag} block is {age} s old: payments do not become {tag}", remedy="see docs/finality.md"
+        )
+
+
 def _chain(app: App, chain_id: int) -> str:
     app.check_chain(chain_id)
     watcher = app.watchers[chain_id]
     head = watcher.pool.ask(lambda node: node.block("latest"))
     assert head is not None
     age = int((app.clock.now() - head.mined_at).total_seconds())
+    for tag in sorted(watcher.chain.finality.tags):
+        _tag(app, watcher, tag)
     tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
     return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; the wallet is accepted"

@@ -11,7 +11,16 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Period = Annotated[str, typer.Option("--period", help="A month, like 2026-10")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail")]
+
+
+def _given(reason: str) -> str:
+    """Blanks explain nothing."""
+    if not reason.strip():
+        raise typer.BadParameter("a reason is needed")
+    return reason
+
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail", callback=_given)]
 
 
 def span(start: str, end: str) -> "Span":

@@ -3,13 +3,16 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 from billing.core.errors import Invalid
 
 UNITS_MAX: Final = 10**78 - 1
 """What NUMERIC(78,0) holds: every uint256 fits."""
+
+EXACT: Final = Context(prec=160)
+"""Sums and shifts of what UNITS_MAX and an asset's decimals allow lose nothing in it."""
 
 _DECIMAL = re.compile(r"(-?)([0-9]{1,60})(?:\.([0-9]{1,40}))?")
 

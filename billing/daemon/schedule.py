@@ -105,7 +105,10 @@ def _invoice(app: App) -> bool:
 
 
 def _watch(app: App, chain_id: int) -> Callable[[], bool]:
+    stalled = False
+
     def tick() -> bool:
+        nonlocal stalled
         watcher = app.watchers[chain_id]
         name = watcher.chain.name
         failures = [endpoint.failures for endpoint in watcher.pool.endpoints]
@@ -124,6 +127,9 @@ def _watch(app: App, chain_id: int) -> Callable[[], bool]:
             logger("watch").info(
                 "chain moved", chain=name, transfers=done.transfers, reorgs=done.reorgs, orphaned=done.orphaned
             )
+        if done.stalled and not stalled:
+            logger("watch").error("no block becomes final; see docs/finality.md", chain=name, seconds=done.stalled)
+        stalled = done.stalled > 0
         return done.behind > 0 and done.blocks > 0
 
     return tick

@@ -226,6 +226,7 @@ class Reconciler:
         if taken_back is not None:
             store.clear(session, taken_back.id, now)
             credit.set_credit(session, taken_back.transfer_id, None, now)
+            done.exceptions += self._ask_about_used(session, taken_back.transfer_id, invoice)
         for (payment, _), allocation in zip(standing, after, strict=True):
             store.write(session, allocation, invoice.currency.code, now)
             transfer = chain.by_id(session, payment.transfer_id)
@@ -239,6 +240,22 @@ class Reconciler:
             )
             credit.set_credit(session, transfer.id, grant, now)
         self._settle_status(session, invoice, done)
+
+    def _ask_about_used(self, session: Session, transfer_id: int, invoice: Invoice) -> int:
+        """Only final credit is used; so it takes a person who rewinds a chain to take a transfer back whose credit was."""
+        used = credit.used_of(session, transfer_id)
+        if used <= 0:
+            return 0
+        amount = decimal_text(used, invoice.currency.exponent)
+        question = store.Question(
+            kind="credit_used",
+            subject=f"credit of transfer {transfer_id}",
+            detail=f"{amount} {invoice.currency.code} of its credit pay other invoices, and the chain took it back",
+            suggestion=f"ask the payer of {invoice.number} for it; until then its credit is overdrawn",
+            invoice_id=invoice.id,
+            tenant_id=invoice.tenant_id,
+        )
+        return int(store.keep_asking(session, question, self._clock.now()))
 
     def _settle_status(self, session: Session, invoice: Invoice, done: Settled) -> None:
         now, remaining = self._clock.now(), ledger.remaining(session, [invoice.id]).get(invoice.id, 0)

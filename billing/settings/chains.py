@@ -1,8 +1,9 @@
 """Settings of payment: the wallet that addresses come from, and the chains that are followed."""
 
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -104,6 +105,30 @@ class TokenSettings(Section):
         )
 
 
+class BandSettings(Section):
+    """What a small payment must wait for."""
+
+    up_to: str = Field(
+        pattern=r"^(0|[1-9]\d{0,17})(\.\d{1,18})?$",
+        description="Most that has come to the invoice's address, with this payment, at par",
+    )
+    confirmations: int | None = Field(default=None, ge=1, le=100_000, description="Blocks until it counts (1: its own)")
+    finality: Literal["safe", "finalized"] | None = Field(default=None, description="Instead of confirmations: a tag")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if Decimal(self.up_to) <= 0:
+            raise ValueError("up_to is an amount above 0")
+        if (self.confirmations is None) == (self.finality is None):
+            raise ValueError("give either confirmations or finality")
+        return self
+
+
+def _strength(one: Any) -> tuple[int, int]:
+    """Rules in the order of how long they take: depths, then `safe`, then `finalized`."""
+    return (0, one.confirmations) if one.confirmations is not None else (1 if one.finality == "safe" else 2, 0)
+
+
 class ChainSettings(Section):
     """One EVM chain."""
 
@@ -129,6 +154,10 @@ class ChainSettings(Section):
     poll_seconds: int = Field(default=4, ge=1, le=600, description="How often to ask for new blocks")
     timeout_seconds: int = Field(default=20, ge=1, le=300, description="How long an RPC answer may take")
     reorg_blocks_max: int = Field(default=512, ge=16, le=100_000, description="Deeper reorganisations stop the chain")
+    finality_stall_seconds: int = Field(
+        default=3600, ge=60, le=604_800, description="Alarm when no block became final for so long"
+    )
+    bands: list[BandSettings] = Field(default_factory=list, description="Small payments that count sooner")
     tokens: list[TokenSettings] = Field(min_length=1, description="Tokens to listen to")
 
     @field_validator("rpc_urls")
@@ -144,4 +173,9 @@ class ChainSettings(Section):
         addresses = [token.address for token in self.tokens]
         if len(set(symbols)) != len(symbols) or len(set(addresses)) != len(addresses):
             raise ValueError("a token is listed twice")
+        for smaller, larger in pairwise([*self.bands, self]):
+            if _strength(smaller) > _strength(larger):
+                raise ValueError("larger amounts must wait at least as long: order bands from small to large")
+        if any(Decimal(a.up_to) >= Decimal(b.up_to) for a, b in pairwise(self.bands)):
+            raise ValueError("each band must reach further than the one before: order them by up_to")
         return self

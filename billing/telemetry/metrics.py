@@ -96,6 +96,16 @@ CHAIN_AGE: Final = Gauge("stablemeter_chain_block_age_seconds", "Age of the newe
 CHAIN_UNFINAL: Final = Gauge(
     "stablemeter_chain_blocks_unfinal", "Blocks read that are not final yet: grows while finality stalls.", ("chain",)
 )
+CHAIN_CONFIRMED_AGE: Final = Gauge(
+    "stablemeter_chain_confirmation_age_seconds",
+    "Time since the height up to which payments count rose last: grows while the safe tag stalls.",
+    ("chain",),
+)
+CHAIN_FINAL_AGE: Final = Gauge(
+    "stablemeter_chain_finality_age_seconds",
+    "Time since a block became final last: grows while finality stalls.",
+    ("chain",),
+)
 CHAIN_UNPROVEN: Final = Gauge(
     "stablemeter_chain_blocks_unproven", "Final blocks that the audit lane has not read yet.", ("chain",)
 )
@@ -108,7 +118,8 @@ FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest au
 
 GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
-    CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNFINAL, CHAIN_UNPROVEN, CHAIN_STOPPED, UNSETTLED, INVOICES, EXCEPTIONS,
+    CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNFINAL, CHAIN_CONFIRMED_AGE, CHAIN_FINAL_AGE, CHAIN_UNPROVEN, CHAIN_STOPPED,
+    UNSETTLED, INVOICES, EXCEPTIONS,
     PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (

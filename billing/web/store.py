@@ -226,6 +226,10 @@ _GAUGES: Final[dict[Gauge, str]] = {
     metrics.CHAIN_AGE: "SELECT name, extract(epoch FROM :now - cursor_mined_at)::bigint FROM chain_state ORDER BY chain_id",
     metrics.CHAIN_UNFINAL: """
         SELECT name, cursor_number - greatest(final_number, start_number - 1) FROM chain_state ORDER BY chain_id""",
+    metrics.CHAIN_CONFIRMED_AGE: """
+        SELECT name, extract(epoch FROM :now - confirmed_moved_at)::bigint FROM chain_state ORDER BY chain_id""",
+    metrics.CHAIN_FINAL_AGE: """
+        SELECT name, extract(epoch FROM :now - final_moved_at)::bigint FROM chain_state ORDER BY chain_id""",
     metrics.CHAIN_UNPROVEN: """
         SELECT c.name, greatest(0, c.final_number - coalesce(p.number, c.start_number - 1)) FROM chain_state c
           LEFT JOIN chain_proof p ON p.chain_id = c.chain_id ORDER BY c.chain_id""",

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from billing.chain import store
-from billing.chain.policy import Finality
+from billing.chain.policy import Finality, Tags
 from billing.chain.pool import Pool
 from billing.chain.reader import FILTER_MAX
 from billing.chain.tokens import Token
 from billing.chain.watcher import LOGS_AIM, Chain, Watcher
 from billing.core.clock import ManualClock
-from billing.core.errors import Conflict, Unavailable
+from billing.core.errors import Conflict, Unavailable, Untrusted
 from billing.core.onchain import Address
 from billing.db.engine import Database, Session
 from tests.chain.memory import TOKEN, MemoryChain, MemoryNode
@@ -221,7 +221,7 @@ def test_a_shorter_branch_that_wins_is_followed(database: Database) -> None:
 def test_confirmed_is_a_depth_or_a_tag_and_never_past_the_cursor(
     by: Any, cursor: int, safe: int | None, finalized: int | None, wanted_number: int
 ) -> None:
-    assert Finality(by, 5).confirmed_up_to(cursor, safe, finalized) == wanted_number
+    assert Finality(by, 5).confirmed_up_to(cursor, Tags(safe, finalized)) == wanted_number
 
 
 def test_a_range_that_was_refused_is_approached_in_small_steps(database: Database) -> None:
@@ -260,3 +260,78 @@ def test_a_busy_chain_is_read_in_shorter_ranges(database: Database) -> None:
     node.logs = counted  # type: ignore[method-assign]
     assert watcher(database, node, watched=watched).sync().behind == 0
     assert LOGS_AIM // 2 < max(asked[1:]) <= LOGS_AIM
+
+
+def deeply_reorganised(database: Database, *more: MemoryNode) -> tuple[MemoryChain, Watcher]:
+    """200 blocks were final below 190; then another branch wins above block 100, and the chain is stopped."""
+    chain = chain_of(200)
+    one = Watcher(
+        database,
+        ManualClock(at(0)),
+        Chain(1, "memory", (Token(1, "USDC", TOKEN, 6),), Finality(3, 10), start=1, reorg_blocks_max=64),
+        Pool([MemoryNode(chain), *more], ManualClock(at(0))),
+        Watched(),
+        no_fence,
+    )
+    one.sync()
+    chain.fork(100)
+    for number in range(101, 200):
+        chain.extend("b", [(PAYER, MINE, number, f"b{number}")] if number % 5 == 0 else [])
+    if not more:
+        with pytest.raises(Conflict, match="took back"):
+            one.tick()
+    return chain, one
+
+
+def ask_to_rewind(database: Database, chain: MemoryChain, to_block: int) -> None:
+    with database.transaction() as session:
+        store.rewind_by_hand(session, 1, chain.blocks[to_block + 1].mined_at, at(0))
+
+
+def test_a_rewind_by_hand_takes_back_what_was_final_and_is_gone(database: Database) -> None:
+    chain, one = deeply_reorganised(database)
+    ask_to_rewind(database, chain, 100)
+    done = one.sync()
+    assert standing(database) == wanted(chain) and done.orphaned == 24
+    with database.transaction() as session:
+        cursor = store.cursor(session, 1)
+    assert cursor is not None and (cursor.rewind_to, cursor.takes_back, cursor.stopped) == (None, False, "")
+    assert cursor.final == 190 and cursor.hash == chain.blocks[-1].hash
+
+
+def test_a_rewind_by_hand_that_is_not_far_enough_stops_the_chain_again(database: Database) -> None:
+    chain, one = deeply_reorganised(database)
+    before = standing(database)
+    ask_to_rewind(database, chain, 150)
+    with pytest.raises(Conflict, match="is not on the chain either: rewind further back"):
+        one.tick()
+    with pytest.raises(Conflict, match="is stopped"):
+        one.tick()
+    assert standing(database) == before
+    ask_to_rewind(database, chain, 60)
+    one.sync()
+    assert standing(database) == wanted(chain)
+
+
+def test_a_rewind_by_hand_needs_every_endpoint_that_answers(database: Database) -> None:
+    """One endpoint on a wrong fork must not take back what was paid."""
+    honest = MemoryNode(chain_of(200), "honest")
+    chain, one = deeply_reorganised(database, honest)
+    before = standing(database)
+    ask_to_rewind(database, chain, 100)
+    honest_block = honest.block
+    honest.block = lambda which: None if which == "latest" else honest_block(which)  # type: ignore[method-assign]
+    with pytest.raises((Untrusted, Unavailable)):
+        one.tick()
+    assert "honest does not" in one.pool.endpoints[0].last_error
+    assert standing(database) == before
+
+
+def test_a_rewind_by_hand_waits_for_an_endpoint_that_is_as_far_as_what_was_read(database: Database) -> None:
+    chain, one = deeply_reorganised(database)
+    before = standing(database)
+    ask_to_rewind(database, chain, 100)
+    chain.fork(150)
+    with pytest.raises(Unavailable, match="does not know block"):
+        one.tick()
+    assert standing(database) == before

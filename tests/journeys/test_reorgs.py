@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.chain import store as chain_store
 from billing.core.errors import Conflict
 from billing.invoicing.lifecycle import InvoiceStatus
 from tests.world import World, issued, transfer_data, usd, world
@@ -158,3 +159,61 @@ def test_a_reorganisation_below_what_is_final_stops_the_chain_loudly_and_loses_n
         made.follow()
     assert rows(made, "SELECT count(*) FROM posting") == before
     assert made.invoice(invoice.number).status is InvoiceStatus.PAID
+
+
+def rewind(made: World, to: int) -> None:
+    """What `chain rewind --to-block` asks for."""
+    above = made.node.block(to + 1)
+    assert above is not None
+    with made.app.database.transaction() as session:
+        chain_store.rewind_by_hand(session, 31337, above.mined_at, made.clock.now())
+
+
+def stopped_by_a_deep_reorganisation(made: World, depth: int = 36) -> int:
+    """Reorganises below what is final; returns the height of the last block that both branches have."""
+    head = made.node.block("latest")
+    assert head is not None
+    made.node.reorg(depth)
+    with pytest.raises(Conflict, match="is stopped: the chain took back block"):
+        made.follow()
+    return head.number - depth
+
+
+def test_a_person_rewinds_a_chain_that_took_back_what_was_final(made: World) -> None:
+    (invoice,) = issued(made, "acme")
+    assert invoice.address is not None
+    made.settle()
+    made.node.transfer(made.usdc, invoice.address, usd("50.00"))
+    made.settle(40)
+    kept = rows(made, "SELECT id, block_hash, incarnation FROM transfer")
+    made.node.transfer(made.usdc, invoice.address, usd("170.00"))
+    made.settle(30)
+    assert made.invoice(invoice.number).status is InvoiceStatus.PAID and made.balance("tenant_credit") == -2_000
+    ancestor = stopped_by_a_deep_reorganisation(made)
+    rewind(made, ancestor)
+    made.settle(30)
+    found = made.invoice(invoice.number)
+    assert (found.status, found.remaining) == (InvoiceStatus.OPEN, 15_000)
+    assert made.balance("tenant_credit") == 0 and made.balance("deposit:31337:USDC", "31337:USDC") == usd("50.00")
+    assert rows(made, "SELECT id, block_hash, incarnation FROM transfer WHERE state = 'final'") == kept
+    assert rows(made, "SELECT rewind_to, rewind_takes_back, stopped FROM chain_state") == [(None, False, "")]
+    assert made.findings() == []
+    made.node.transfer(made.usdc, invoice.address, usd("150.00"))
+    made.settle(30)
+    assert made.invoice(invoice.number).status is InvoiceStatus.PAID and made.findings() == []
+
+
+@pytest.mark.parametrize("below", [True, False])
+def test_a_rewind_of_a_chain_that_was_not_reorganised_changes_nothing(made: World, below: bool) -> None:
+    (invoice,) = issued(made, "acme")
+    assert invoice.address is not None
+    receipt = made.node.transfer(made.usdc, invoice.address, usd("200.00"))
+    made.settle(30)
+    before = rows(made, "SELECT id, state, incarnation FROM transfer"), rows(made, "SELECT count(*) FROM entry")
+    rewind(made, int(receipt["blockNumber"], 16) + (-2 if below else 2))
+    made.settle(1)
+    assert (
+        rows(made, "SELECT id, state, incarnation FROM transfer"),
+        rows(made, "SELECT count(*) FROM entry"),
+    ) == before
+    assert made.findings() == []

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.bootstrap import build
+from billing.chain import store as chain_store
 from billing.core.errors import Conflict
 from billing.core.period import Span, month
 from billing.fleet.gpu import DeviceKey
@@ -244,3 +245,28 @@ def test_the_export_names_every_entry_and_what_was_credited_from_suspense(made: 
     kinds = dict(rows(made, "SELECT id::text, kind FROM entry"))
     assert [kinds[one] for one in paid.ledger_entry.split()] == ["payment", "allocation"]
     assert made.findings() == []
+
+
+def test_credit_that_was_used_and_is_gone_is_a_question(made: World) -> None:
+    """Only a person who rewinds a chain can take final credit back. What was issued stays as it is."""
+    overpaid(made, "250.00")
+    (second,) = made.app.issuer.run(month(2026, 11), actor="test")
+    assert second.credits == 5_000
+    head = made.node.block("latest")
+    assert head is not None
+    made.node.reorg(26)
+    with pytest.raises(Conflict, match="is stopped"):
+        made.follow()
+    above = made.node.block(head.number - 25)
+    assert above is not None
+    with made.app.database.transaction() as session:
+        chain_store.rewind_by_hand(session, 31337, above.mined_at, made.clock.now())
+    made.settle(20)
+    with made.app.database.transaction() as session:
+        (asked,) = payments.exceptions(session)
+    assert (asked["kind"], asked["tenant"]) == ("credit_used", "acme")
+    assert "50.00 USD of its credit pay other invoices" in asked["detail"]
+    assert made.invoice(second.number).amount_due == second.amount_due and made.balance("tenant_credit") == 5_000
+    assert made.findings() == ["tenants' credit is what the ledger says: acme: holds 0 USD, the ledger says -5000"], (
+        "the audit is red until the payer makes it good"
+    )

@@ -11,7 +11,7 @@ from billing.bootstrap import App
 from billing.chain import store as chain
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
-from billing.chain.store import tokens
+from billing.chain.store import reach, tokens
 from billing.core.clock import ManualClock
 from billing.core.keccak import keccak256
 from billing.core.onchain import Address, Hash32, to_hash
@@ -128,5 +128,5 @@ class Scene:
                 (ChainState.SEEN, ChainState.CONFIRMED, 3),
                 (ChainState.CONFIRMED, ChainState.FINAL, 10),
             ):
-                chain.move_up_to(session, CHAIN, before, after, self.head - depth + 1, now)
+                reach.move_up_to(session, CHAIN, before, after, self.head - depth + 1, now)
         self.app.reconciler.tick()

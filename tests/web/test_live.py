@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from billing.core.period import month
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.lifecycle import Disposition
-from billing.web.pages.live import Arrival, ChainTerms, Live, Note, PayState, live
+from billing.web.pages.live import Arrival, ChainTerms, Live, Note, PayState, live, pile
 from billing.web.pages.telling import Voided, confirming, tell, tell_arrival, tell_notes
 from tests.factories import at
 
@@ -21,6 +22,9 @@ USD = Asset("USD", 2)
 NOW = at(30, day=31)
 SEEN, CONFIRMED, FINAL, ORPHANED = ChainState.SEEN, ChainState.CONFIRMED, ChainState.FINAL, ChainState.ORPHANED
 MATCHED, UNMATCHED, SUSPENDED = Disposition.MATCHED, Disposition.UNMATCHED, Disposition.SUSPENDED
+BANDED = ChainTerms(
+    "Base", None, "finalized", bands=((Decimal(100), ChainTerms("Base", 3)), (Decimal(500), ChainTerms("Base", 9)))
+)
 CHAINS = {1: ChainTerms("Base", 12, seconds=24), 2: ChainTerms("Main", None, "finalized")}
 
 
@@ -233,3 +237,32 @@ def test_notes_are_sentences() -> None:
 def test_who_paid_with_a_token_that_nobody_could_value_is_not_asked_to_pay_again() -> None:
     held = live(invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="no_rate")], 1, NOW)
     assert not held.payable and "do not pay again" in tell(invoice(), held, Voided(), "Test GPU").detail
+
+
+def test_each_payment_is_told_the_rule_of_what_had_come_with_it() -> None:
+    """In chain order, whatever the order of arrival; what the chain took back does not count."""
+    gone = transfer(900_000_000, ORPHANED, block_number=1)
+    parts = [
+        transfer(60_000_000, block_number=9),
+        transfer(60_000_000, log_index=3),
+        transfer(400_000_000, block_number=12),
+    ]
+    elsewhere = transfer(60_000_000, chain_id=2)
+    unknown = transfer(1, decimals=None, block_number=13)
+    after = transfer(1, block_number=14)
+    piled = pile([gone, *parts, elsewhere, unknown, after])
+    assert [str(one.piled) for one in piled] == [
+        "0",
+        "120.000000",
+        "60.000000",
+        "520.000000",
+        "60.000000",
+        "Infinity",
+        "Infinity",
+    ]
+    told = [confirming(one, BANDED) for one in piled[1:4]]
+    assert told == [
+        "1 of 9 confirmations",
+        "1 of 3 confirmations",
+        "1 confirmation; counts once its chain marks the block as finalized",
+    ]

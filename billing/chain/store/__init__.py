@@ -30,6 +30,8 @@ class Cursor:
     final: int
     stopped: str
     rewind_to: datetime | None
+    takes_back: bool = False
+    """The rewind was asked for by a person: what is not on the chain any more is taken back, even if it was final."""
 
 
 def cursor(session: Session, chain_id: int) -> Cursor | None:
@@ -57,6 +59,7 @@ def _cursor(row: ChainStateRow) -> Cursor:
         row.final_number,
         row.stopped,
         row.rewind_to,
+        row.rewind_takes_back,
     )
 
 
@@ -65,7 +68,8 @@ def begin(session: Session, chain_id: int, name: str, at: Block, now: datetime) 
     begun = session.execute(
         text(
             "INSERT INTO chain_state (chain_id, name, start_number, cursor_number, cursor_hash, cursor_mined_at,"
-            " final_number, stopped, updated_at) VALUES (:chain, :name, :number + 1, :number, :hash, :mined, -1, '', :now)"
+            " confirmed_number, final_number, confirmed_moved_at, final_moved_at, stopped, rewind_takes_back, updated_at)"
+            " VALUES (:chain, :name, :number + 1, :number, :hash, :mined, -1, -1, :now, :now, '', false, :now)"
             " ON CONFLICT DO NOTHING RETURNING chain_id"
         ),
         {
@@ -107,15 +111,23 @@ def advance(session: Session, before: Cursor, to: Block, now: datetime) -> Curso
     if moved is None:
         raise Conflict(f"the cursor of chain {before.chain_id} was moved by somebody else")
     start, final, stopped = moved
-    return Cursor(before.chain_id, start, to.number, to.hash, to.mined_at, final, stopped, before.rewind_to)
+    return Cursor(
+        before.chain_id, start, to.number, to.hash, to.mined_at, final, stopped, before.rewind_to, before.takes_back
+    )
 
 
 def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
-    """Read again everything after block `to`. What is known stays as it is."""
+    """Read again everything after block `to`. What is known stays as it is. When a person asked for it, blocks above are
+    forgotten, and are final again only when they have become so again."""
     row = session.get_one(ChainStateRow, chain_id)
+    if row.rewind_takes_back:
+        forget_blocks(session, chain_id, above=to.number)
+        row.confirmed_number = min(row.confirmed_number, to.number)
+        row.final_number = min(row.final_number, to.number)
     row.cursor_number, row.cursor_hash, row.cursor_mined_at = to.number, to.hash, to.mined_at
-    row.rewind_to, row.stopped, row.updated_at = None, "", now
+    row.rewind_to, row.rewind_takes_back, row.stopped, row.updated_at = None, False, "", now
     session.add(row)
+    session.flush()
     add_blocks(session, chain_id, [to])
     proofs.lower(session, chain_id, to.number)
 
@@ -125,9 +137,23 @@ def request_rewind(session: Session, to: datetime) -> None:
     session.execute(text("UPDATE chain_state SET rewind_to = least(coalesce(rewind_to, :to), :to)"), {"to": to})
 
 
+def rewind_by_hand(session: Session, chain_id: int, to: datetime, now: datetime) -> str:
+    """A person asks to read a chain again from a time on, and to take back what is not on it any more, final or not.
+    Returns why the chain was stopped; it is followed again."""
+    row = session.exec(select(ChainStateRow).where(ChainStateRow.chain_id == chain_id).with_for_update()).one()
+    why, row.stopped = row.stopped, ""
+    row.rewind_to = to if row.rewind_to is None else min(row.rewind_to, to)
+    row.rewind_takes_back, row.updated_at = True, now
+    session.add(row)
+    return why
+
+
 def stop(session: Session, chain_id: int, why: str, now: datetime) -> None:
+    """Nothing is read until a person says so; a rewind that was asked for is not done."""
     row = session.get_one(ChainStateRow, chain_id)
     row.stopped, row.updated_at = why, now
+    if row.rewind_takes_back:
+        row.rewind_to, row.rewind_takes_back = None, False
     session.add(row)
 
 
@@ -234,19 +260,24 @@ def orphan_above(session: Session, chain_id: int, number: int, now: datetime) ->
     return _orphan(session, chain_id, col(TransferRow.block_number) > number, now)
 
 
-def orphan_blocks(session: Session, chain_id: int, hashes: Sequence[Hash32], now: datetime) -> int:
-    """Everything that was seen in some blocks is no longer on the chain. Raises Conflict when some of it was final."""
-    return _orphan(session, chain_id, col(TransferRow.block_hash).in_(hashes), now) if hashes else 0
+def orphan_blocks(
+    session: Session, chain_id: int, hashes: Sequence[Hash32], now: datetime, *, even_final: bool = False
+) -> int:
+    """Everything that was seen in some blocks is no longer on the chain. Raises Conflict when some of it was final, unless
+    a person said that it may be."""
+    return _orphan(session, chain_id, col(TransferRow.block_hash).in_(hashes), now, even_final) if hashes else 0
 
 
-def _orphan(session: Session, chain_id: int, where: ColumnElement[bool], now: datetime) -> int:
+def _orphan(
+    session: Session, chain_id: int, where: ColumnElement[bool], now: datetime, even_final: bool = False
+) -> int:
     rows = session.exec(
         select(TransferRow).where(
             TransferRow.chain_id == chain_id, where, col(TransferRow.state) != ChainState.ORPHANED
         )
     ).all()
     for row in rows:
-        if row.state == ChainState.FINAL:
+        if row.state == ChainState.FINAL and not even_final:
             raise Conflict(f"the chain took back block {row.block_number}, which was final")
         row.state, row.state_at, row.settled = ChainState.ORPHANED, now, False
         session.add(row)
@@ -264,29 +295,9 @@ def blocks_with_transfers(session: Session, chain_id: int, span: tuple[int, int]
             col(TransferRow.state) != ChainState.ORPHANED,
         )
         .distinct()
+        .order_by(col(TransferRow.block_number))
     )
     return [(number, Hash32(block_hash)) for number, block_hash in rows]
-
-
-def move_up_to(
-    session: Session, chain_id: int, state: ChainState, after: ChainState, number: int, now: datetime
-) -> int:
-    """Transfers in blocks up to a height move from one state to the next."""
-    moved = session.execute(
-        text(
-            "UPDATE transfer SET state = :after, state_at = :now, settled = false"
-            " WHERE chain_id = :chain AND state = :state AND block_number <= :number"
-        ),
-        {"chain": chain_id, "state": state, "after": after, "number": number, "now": now},
-    )
-    return int(moved.rowcount)  # type: ignore[attr-defined]
-
-
-def set_final(session: Session, chain_id: int, number: int) -> None:
-    session.execute(
-        text("UPDATE chain_state SET final_number = greatest(final_number, :number) WHERE chain_id = :chain"),
-        {"chain": chain_id, "number": number},
-    )
 
 
 def unsettled(session: Session, limit: int, skip: Collection[int] = ()) -> list[Transfer]:

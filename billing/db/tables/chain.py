@@ -20,10 +20,18 @@ class ChainStateRow(SQLModel, table=True):
     cursor_number: int = Field(sa_type=BigInteger)
     cursor_hash: str
     cursor_mined_at: datetime = Field(sa_type=UtcTime)
+    confirmed_number: int = Field(sa_type=BigInteger)
+    """Transfers of any amount count up to here."""
     final_number: int = Field(sa_type=BigInteger)
+    confirmed_moved_at: datetime = Field(sa_type=UtcTime)
+    final_moved_at: datetime = Field(sa_type=UtcTime)
+    """When these heights rose last: a tag of the chain's that stands still is an alarm."""
+
     stopped: str = ""
     rewind_to: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
-    """Blocks mined from this time on are to be read again: addresses were restored that nobody watched."""
+    """Blocks mined from this time on are to be read again: addresses were restored that nobody watched, or a person wants it."""
+    rewind_takes_back: bool = False
+    """A person wants it, and knows that what was final may be taken back."""
 
     updated_at: datetime = Field(sa_type=UtcTime)
 
@@ -68,6 +76,12 @@ class TransferRow(SQLModel, table=True):
             postgresql_where=text("state <> 'orphaned'"),
         ),
         Index("ix_transfer_block", "chain_id", "block_number"),
+        Index(
+            "ix_transfer_unfinal",
+            "chain_id",
+            "block_number",
+            postgresql_where=text("state = 'seen' or state = 'confirmed'"),
+        ),
         CheckConstraint("state in ('seen', 'confirmed', 'final', 'orphaned')", name="state"),
     )
 

@@ -111,6 +111,12 @@ def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: dat
     session.flush()
 
 
+def used_of(session: Session, transfer_id: int) -> int:
+    """What invoices use of the credit that came out of a transfer."""
+    ids = session.exec(select(TenantCreditRow.id).where(TenantCreditRow.transfer_id == transfer_id)).all()
+    return sum(_used(session, [one for one in ids if one is not None]).values())
+
+
 def lack(session: Session, grant: Grant, now: datetime) -> Credit:
     """Credit that a restored invoice used and that the database does not know, or not all of it.
 

@@ -1,13 +1,14 @@
 """What an invoice's payer is told about it right now. Pure: it follows from the invoice, its document and its transfers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from billing.chain.lifecycle import ChainState
-from billing.core.money import Asset
+from billing.core.money import EXACT, Asset
 from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
@@ -51,12 +52,18 @@ class Note(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChainTerms:
-    """How a chain is called, and when its transfers count: `needed` blocks, or a tag that the chain sets."""
+    """How a chain is called, and when its transfers count: `needed` blocks, or a tag that the chain sets. `bands` are for
+    smaller amounts, the smallest first."""
 
     name: str
     needed: int | None
     tag: str = ""
     seconds: int | None = None
+    bands: tuple[tuple[Decimal, "ChainTerms"], ...] = ()
+
+    def of(self, amount: Decimal) -> "ChainTerms":
+        """When a transfer counts with which so much has come to the invoice's address on this chain."""
+        return next((terms for up_to, terms in self.bands if amount <= up_to), self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,9 @@ class Arrival:
     credited: int
     waived: int
     accepted: bool
+    log_index: int = 0
+    piled: Decimal = Decimal(0)
+    """What came to the address on this chain up to and including it, in chain order, at par. Infinite: nobody knows."""
 
     @property
     def stands(self) -> bool:
@@ -123,7 +133,22 @@ def arrival(row: Mapping[str, Any], known: Mapping[TokenKey, tuple[str, int]], a
         credited=row["credited_units"],
         waived=row["written_off_units"],
         accepted=key in accepted,
+        log_index=row["log_index"],
     )
+
+
+def pile(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """The same, each with what had come to the address with it: small amounts may count sooner."""
+    sums: dict[int, Decimal] = {}
+    piled: dict[int, Decimal] = {}
+    order = sorted(range(len(arrivals)), key=lambda i: (arrivals[i].block_number, arrivals[i].log_index))
+    for i in order:
+        one = arrivals[i]
+        if one.stands:
+            worth = Decimal("Infinity") if one.decimals is None else Decimal(one.units).scaleb(-one.decimals, EXACT)
+            sums[one.chain_id] = EXACT.add(sums.get(one.chain_id, Decimal(0)), worth)
+        piled[i] = sums.get(one.chain_id, Decimal(0))
+    return [replace(one, piled=piled[i]) for i, one in enumerate(arrivals)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +181,7 @@ class Live:
 def live(invoice: Invoice, arrivals: Sequence[Arrival], tolerance: int, now: datetime) -> Live:
     """The state of an invoice for its payer. `tolerance` is the rest that is not asked for once something was paid."""
     standing = {one.tx_hash for one in arrivals if one.stands}
-    arrivals = [one for one in arrivals if one.stands or one.tx_hash not in standing]  # mined again in another block
+    arrivals = pile([one for one in arrivals if one.stands or one.tx_hash not in standing])  # mined again elsewhere
     counted = [one for one in arrivals if one.counts]
     waived, credited = sum(one.waived for one in counted), sum(one.credited for one in counted)
     remaining = 0 if invoice.status is InvoiceStatus.VOID else max(0, invoice.remaining)

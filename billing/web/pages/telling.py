@@ -121,6 +121,7 @@ def confirming(one: Arrival, terms: ChainTerms | None) -> str:
     """How far a transfer is on its way to count."""
     if one.status is not ChainState.SEEN:
         return "Confirmed; it is being booked"
+    terms = terms and terms.of(one.piled)
     if terms is None or terms.needed is None:
         tag = f"counts once its chain marks the block as {terms.tag}" if terms else "waits for its chain"
         return f"{_count(one.confirmations, 'confirmation')}; {tag}"

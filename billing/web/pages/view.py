@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
+from billing.chain.policy import Rule
 from billing.chain.watcher import Chain
 from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
@@ -51,7 +53,12 @@ class Choice:
 
 
 def terms_of(chain: Chain) -> ChainTerms:
-    by = chain.finality.confirmed_by
+    finality = chain.finality
+    bands = tuple((band.up_to, _terms(chain, band.confirmed_by)) for band in finality.bands)
+    return replace(_terms(chain, finality.confirmed_by), bands=bands)
+
+
+def _terms(chain: Chain, by: Rule) -> ChainTerms:
     if isinstance(by, int):
         return ChainTerms(shown(chain.name), by, seconds=by * chain.block_seconds)
     return ChainTerms(shown(chain.name), None, by)
@@ -80,11 +87,19 @@ def choices(loaded: Loaded, wanted: str) -> list[Choice]:
             network=network(loaded.chains, option.chain_id),
             amount=words.tokens(int(option.amount_units), option.decimals),
             chosen=one == chosen,
-            counted=_counted(loaded.chains.get(option.chain_id)),
+            counted=_counted(_terms_of_rest(loaded, option.chain_id)),
             behind=_behind(loaded, option.chain_id),
         )
         for one, option in zip(ids, options, strict=True)
     ]
+
+
+def _terms_of_rest(loaded: Loaded, chain_id: int) -> ChainTerms | None:
+    """When a payment of what is left to send counts on a chain."""
+    terms, now = loaded.chains.get(chain_id), loaded.live
+    came = max((one.piled for one in now.arrivals if one.chain_id == chain_id), default=Decimal(0))
+    rest = Decimal(now.to_send).scaleb(-loaded.invoice.currency.exponent)
+    return terms and terms.of(came + rest)
 
 
 def _counted(terms: ChainTerms | None) -> str:
@@ -118,7 +133,7 @@ def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
 
     pending = [one for one in now.arrivals if one.pending]
     last = min(pending, key=lambda one: one.confirmations, default=None)
-    terms = loaded.chains.get(last.chain_id) if last else None
+    terms = _terms_of(loaded, last) if last else None
     found = {
         "number": invoice.number,
         "state": now.state.value,
@@ -140,6 +155,11 @@ def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
     }
     late = sorted(loaded.behind)
     return {**found, "version": hashlib.sha256(orjson.dumps([found, late])).hexdigest()[:16]}
+
+
+def _terms_of(loaded: Loaded, one: Arrival) -> ChainTerms | None:
+    terms = loaded.chains.get(one.chain_id)
+    return terms and terms.of(one.piled)
 
 
 def _transfer(one: Arrival) -> dict[str, Any]:
@@ -217,7 +237,7 @@ def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
         "stands": one.stands,
         "pending": one.pending,
         "confirmations": one.confirmations,
-        "needed": loaded.chains[one.chain_id].needed if one.chain_id in loaded.chains else None,
+        "needed": terms.needed if (terms := _terms_of(loaded, one)) else None,
     }
 
 

@@ -1,0 +1,89 @@
+"""Up to where transfers count, and are final."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from billing.chain.lifecycle import ChainState
+from billing.core.money import EXACT
+from billing.core.onchain import Address
+from billing.db.tables.chain import ChainStateRow
+
+DECIMALS_MAX: Final = 36
+"""Of any token: amounts of several tokens are added up in units of the finest."""
+
+
+def move_up_to(
+    session: Session, chain_id: int, state: ChainState, after: ChainState, number: int, now: datetime
+) -> int:
+    """Transfers in blocks up to a height move from one state to the next."""
+    moved = session.execute(
+        text(
+            "UPDATE transfer SET state = :after, state_at = :now, settled = false"
+            " WHERE chain_id = :chain AND state = :state AND block_number <= :number"
+        ),
+        {"chain": chain_id, "state": state, "after": after, "number": number, "now": now},
+    )
+    return int(moved.rowcount)  # type: ignore[attr-defined]
+
+
+def confirm_small(
+    session: Session,
+    chain_id: int,
+    bands: Sequence[tuple[Decimal, int]],
+    scales: Mapping[Address, int],
+    now: datetime,
+) -> int:
+    """Transfers count that are small enough for the band whose height they have reached. What is small is the sum of what came
+    to the invoice's address on this chain, in chain order, up to and including the transfer: many small parts wait like
+    the whole. `scales` are the decimals of the tokens that are listened to; another one is of no known value, and waits.
+    """
+    moved = session.execute(
+        text(
+            "WITH piled AS ("
+            "  SELECT t.id, t.state, t.block_number, sum(t.units * coalesce(k.scale, 'Infinity')) OVER ("
+            "         PARTITION BY t.to_address ORDER BY t.block_number, t.log_index) AS amount"
+            "    FROM transfer t LEFT JOIN unnest(CAST(:tokens AS text[]), CAST(:scales AS numeric[])) AS k (address, scale)"
+            "      ON k.address = t.token_address"
+            "   WHERE t.chain_id = :chain AND t.state <> 'orphaned' AND t.to_address IN ("
+            "         SELECT s.to_address FROM transfer s JOIN payment_address a ON a.address = s.to_address"
+            "          WHERE s.chain_id = :chain AND s.state = 'seen' AND a.kind = 'invoice'))"
+            " UPDATE transfer t SET state = 'confirmed', state_at = :now, settled = false FROM piled p"
+            " WHERE p.id = t.id AND p.state = 'seen' AND p.block_number <= (SELECT max(b.height)"
+            "   FROM unnest(CAST(:limits AS numeric[]), CAST(:heights AS bigint[])) AS b (up_to, height)"
+            "  WHERE p.amount <= b.up_to)"
+        ),
+        {
+            "chain": chain_id,
+            "now": now,
+            "tokens": list(scales),
+            "scales": [Decimal(10) ** (DECIMALS_MAX - decimals) for decimals in scales.values()],
+            "limits": [Decimal(up_to).scaleb(DECIMALS_MAX, EXACT) for up_to, _ in bands],
+            "heights": [height for _, height in bands],
+        },
+    )
+    return int(moved.rowcount)  # type: ignore[attr-defined]
+
+
+def set_reach(session: Session, chain_id: int, confirmed: int, final: int, now: datetime) -> None:
+    """Up to where transfers of any amount count, and are final. Neither ever falls; when each rose last is kept."""
+    session.execute(
+        text(
+            "UPDATE chain_state SET"
+            " confirmed_moved_at = CASE WHEN confirmed_number < :confirmed THEN :now ELSE confirmed_moved_at END,"
+            " final_moved_at = CASE WHEN final_number < :final THEN :now ELSE final_moved_at END,"
+            " confirmed_number = greatest(confirmed_number, :confirmed), final_number = greatest(final_number, :final)"
+            " WHERE chain_id = :chain"
+        ),
+        {"chain": chain_id, "confirmed": confirmed, "final": final, "now": now},
+    )
+
+
+def still_seconds(session: Session, chain_id: int, now: datetime) -> int:
+    """For how long the final height, or the height up to which payments count, has stood still: the longer of both."""
+    row = session.get_one(ChainStateRow, chain_id, populate_existing=True)
+    return int((now - min(row.confirmed_moved_at, row.final_moved_at)).total_seconds())

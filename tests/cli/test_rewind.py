@@ -1,0 +1,64 @@
+"""`chain rewind`: reads again from a block or a time on, says so in the trail, and refuses what makes no sense."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.scene import Site
+
+
+@pytest.fixture
+def branch(site: Site, tmp_path: Path) -> Iterator[Site]:
+    with site.branch(tmp_path, "rewound") as one:
+        one("chain", "sync").ok()
+        yield one
+
+
+def books(site: Site) -> list[tuple[object, ...]]:
+    with psycopg.connect(site.database_url) as connection:
+        sums = connection.execute(
+            "SELECT account, asset, sum(units) FROM posting GROUP BY 1, 2 ORDER BY 1, 2"
+        ).fetchall()
+        seen = connection.execute("SELECT id, block_hash, incarnation, state FROM transfer ORDER BY id").fetchall()
+    return [*sums, *seen]
+
+
+def test_a_chain_is_read_again_and_nothing_is_booked_twice(branch: Site) -> None:
+    before = books(branch)
+    assert any(row[0] for row in before)
+    for how in (("--to-block", "3"), ("--to-time", "2026-01-01T00:00:00Z")):
+        said = branch("chain", "rewind", "anvil", *how, "--reason", "the endpoint was on a wrong fork").ok().out
+        assert "anvil is read again from " in said and "stablemeter chain sync" in said
+        (row,) = branch("chain", "status", "--json").json()
+        assert row["reads_again_from"] is not None and row["stopped"] == ""
+        branch("chain", "sync").ok()
+        (row,) = branch("chain", "status", "--json").json()
+        assert row["reads_again_from"] is None
+        assert books(branch) == before
+    with psycopg.connect(branch.database_url) as connection:
+        deeds = connection.execute("SELECT reason FROM trail WHERE action = 'chain.rewind'").fetchall()
+    assert deeds == [("the endpoint was on a wrong fork",)] * 2
+    branch("audit").ok()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ((), "give either --to-block or --to-time"),
+        (("--to-block", "1", "--to-time", "2026-01-01T00:00:00Z"), "give either --to-block or --to-time"),
+        (("--to-block", "99999999"), "block 99999999 is not among those that were read"),
+        (("--to-block", "-1"), "--to-block"),
+        (("--to-time", "yesterday"), "'yesterday' is not a time"),
+        (("--to-time", "2999-01-01T00:00:00Z"), "was read up to"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(site: Site, how: tuple[str, ...], words: str) -> None:
+    site("chain", "rewind", "anvil", *how, "--reason", "why").refused(words)
+
+
+def test_a_rewind_needs_a_chain_and_a_reason(site: Site) -> None:
+    site("chain", "rewind", "base", "--to-block", "1", "--reason", "why").refused("no chain base is configured")
+    site("chain", "rewind", "anvil", "--to-block", "1").refused("--reason", code=2)
+    site("chain", "rewind", "anvil", "--to-block", "1", "--reason", " ").refused("a reason is needed", code=2)
