@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from billing.audit.auditor import Auditor
-from billing.bootstrap.chains import chain_of, offers_of
+from billing.bootstrap.chains import chain_of, counted, offers_of
 from billing.bootstrap.sources import AnySource, source
 from billing.chain import store as chain_store
+from billing.chain.budget import Budget
 from billing.chain.policy import Finality as Finality
 from billing.chain.pool import Pool
 from billing.chain.proofreader import Proofreader
@@ -248,13 +249,21 @@ class App:
         return [token for chain in self.chains for token in chain.tokens]
 
     @cached_property
+    def budgets(self) -> Mapping[int, Budget]:
+        """What may be asked of each chain's endpoints, by chain id."""
+        return {one.chain_id: Budget(one.calls_per_minute) for one in self.settings.chains}
+
+    @cached_property
     def watchers(self) -> Mapping[int, Watcher]:
         """One a chain, by chain id. Loads the chain libraries."""
         from billing.chain.rpc import HttpNode
 
         found = {}
         for one, chain in zip(self.settings.chains, self.chains, strict=True):
-            nodes = [HttpNode(url, one.timeout_seconds) for url in one.rpc_urls]
+            nodes = [
+                HttpNode(url, one.timeout_seconds, budget=self.budgets[one.chain_id], observer=counted(one.name, url))
+                for url in one.rpc_urls
+            ]
             self._closing += [node.close for node in nodes]
             pool = Pool(nodes, self.clock)
             found[chain.chain_id] = Watcher(self.database, self.clock, chain, pool, WatchList(), self._fences.watcher)

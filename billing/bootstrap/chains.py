@@ -1,7 +1,9 @@
 """Builds chains, and what invoices offer on them, from their settings."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from billing.chain.policy import Band, Finality, Rule
 from billing.chain.tokens import Listing, Token
@@ -9,6 +11,7 @@ from billing.chain.watcher import Chain
 from billing.core.onchain import parse_address
 from billing.invoicing.issuer import Offer
 from billing.settings import ChainSettings
+from billing.telemetry import metrics
 
 
 def chain_of(one: ChainSettings) -> Chain:
@@ -51,3 +54,14 @@ def offers_of(one: ChainSettings) -> tuple[Offer, ...]:
         for token in one.tokens
         if token.listing == "accept"
     )
+
+
+def counted(chain: str, url: str) -> Callable[[str, str, int], None]:
+    """Counts what an endpoint is asked. The label is its host: paths and queries hold keys."""
+    parts = urlsplit(url)
+    host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+    def count(method: str, outcome: str, calls: int) -> None:
+        metrics.RPC_CALLS.labels(chain, host, method, outcome).inc(calls)
+
+    return count

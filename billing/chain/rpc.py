@@ -3,21 +3,25 @@
 import itertools
 import re
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 from eth_typing import URI
 from requests import Session
-from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import RequestException
+from requests.exceptions import RequestException, Timeout
+from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from billing.chain.block import Block, block, quantity
+from billing.chain.budget import Budget
 from billing.chain.node import Busy, RangeTooLarge
-from billing.core.errors import Conflict, Unavailable, Untrusted
+from billing.core.errors import Conflict, StablemeterError, Unavailable, Untrusted
 from billing.core.garbage import uncollected
 from billing.core.onchain import TRANSFER_TOPIC, Address, Hash32
 
@@ -30,18 +34,39 @@ _TOO_LARGE: Final = (
 _RATE: Final = ("rate", "too many requests", "quota", "capacity")
 
 
+Observer = Callable[[str, str, int], None]
+"""Told of every request: (method, outcome, calls in it)."""
+
+
+def ignore(method: str, outcome: str, calls: int) -> None:
+    """Nobody listens."""
+
+
 class _Refused(Exception):
     """An answer with an error status. Its body, if it is short JSON, says why."""
 
-    def __init__(self, status: int, body: bytes, retry_after: str) -> None:
+    def __init__(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         super().__init__(status)
         self.status, self.body = status, body
-        self.rest_seconds = int(retry_after) if re.fullmatch(r"[0-9]{1,6}", retry_after) else 0
-        """0 when it is not said, or said as a date: then the pool's own pauses count."""
+        self.rest_seconds = _rest(headers.get("Retry-After", ""), headers.get("Date", ""))
+
+
+def _rest(retry_after: str, date: str) -> int:
+    """How long to leave a server alone, said in seconds or as a time by its own clock. 0: it did not say; then the pool's own
+    pauses count."""
+    if re.fullmatch(r"[0-9]{1,6}", retry_after):
+        return int(retry_after)
+    try:
+        rest = parsedate_to_datetime(retry_after) - parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return max(0, min(int(rest.total_seconds()), 10**6))
 
 
 class _Provider(HTTPProvider):
-    """web3's transport, with a bound on answers and a faster JSON reader. It never retries: the pool does."""
+    """web3's transport, with bounds on the size and the time of a whole answer. It never retries: the pool does."""
+
+    answer_seconds = 20
 
     def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
         kwargs = {**self.get_request_kwargs(), "stream": True}
@@ -49,23 +74,35 @@ class _Provider(HTTPProvider):
         with manager.get_response_from_post_request(uri, data=request_data, **kwargs) as response:
             if response.status_code >= 400:
                 said = response.raw.read(1 << 16, decode_content=True) or b""
-                raise _Refused(response.status_code, said, response.headers.get("Retry-After", ""))
-            chunks, size = [], 0
-            for chunk in response.iter_content(1 << 18):
+                raise _Refused(response.status_code, said, response.headers)
+            chunks, size, late = [], 0, time.monotonic() + self.answer_seconds
+            while chunk := response.raw.read1(1 << 18, decode_content=True):
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > BODY_BYTES_MAX:
                     raise RangeTooLarge("the answer is too large")
+                if time.monotonic() > late:
+                    raise Timeout("the answer comes too slowly")
             return b"".join(chunks)
+
+
+def _outcome(error: StablemeterError) -> str:
+    """How a request ended, in a word that a metric can carry."""
+    kinds = ((Busy, "busy"), (RangeTooLarge, "too_large"), (Untrusted, "untrusted"), (Conflict, "reverted"))
+    return next((word for kind, word in kinds if isinstance(error, kind)), "unavailable")
 
 
 class HttpNode:
     """One endpoint of a chain."""
 
-    def __init__(self, url: str, timeout_seconds: int = 20) -> None:
+    def __init__(
+        self, url: str, timeout_seconds: int = 20, *, budget: Budget | None = None, observer: Observer = ignore
+    ) -> None:
+        """`timeout_seconds` bounds each step of a request, and three times as much the answer as a whole."""
         parts = urlsplit(url)
         self._shown = f"{parts.scheme}://{parts.hostname}{':' + str(parts.port) if parts.port else ''}"
         self._target, self._timeout = url, timeout_seconds
+        self._budget, self._observer = budget or Budget(0), observer
         self._mine = threading.local()
         self._sessions: list[Session] = []
         self._ids = itertools.count(1)
@@ -92,12 +129,28 @@ class HttpNode:
                 session=session,
                 exception_retry_configuration=None,
             )
+            found.answer_seconds = 3 * self._timeout
         return found
 
     def request(self, method: str, params: Sequence[Any]) -> Any:
         """The `result` of a call. Raises Unavailable, RangeTooLarge, Conflict (a call that reverts) or Untrusted."""
         number = next(self._ids)
-        return self._result(method, self._post(method, _call(number, method, params)), number)
+        with self._told(method, 1):
+            return self._result(method, self._post(method, _call(number, method, params)), number)
+
+    @contextmanager
+    def _told(self, method: str, calls: int) -> Iterator[None]:
+        """Keep to the budget, and tell the observer how it ended."""
+        self._budget.take(calls)
+        outcome = "bug"
+        try:
+            yield
+            outcome = "ok"
+        except StablemeterError as error:
+            outcome = _outcome(error)
+            raise
+        finally:
+            self._observer(method, outcome, calls)
 
     def _post(self, method: str, body: Any) -> Any:
         """Send a call, or several as one batch, and decode what comes back."""
@@ -117,7 +170,7 @@ class HttpNode:
             if error.status == 413:
                 raise RangeTooLarge(f"{self.url} finds the request too large") from None
             raise Unavailable(f"{self.url} answered {error.status} to {method}") from None
-        except (RequestException, NoConnection) as error:
+        except (RequestException, HTTPError, OSError) as error:
             raise Unavailable(f"{self.url} does not answer: {type(error).__name__}") from None
         except orjson.JSONDecodeError:
             raise Untrusted(f"{self.url} answered {method} with something that is no JSON") from None
@@ -163,8 +216,10 @@ class HttpNode:
         """One batch; None when the endpoint does not want it."""
         method = "eth_getBlockByNumber"
         wanted = {next(self._ids): number for number in numbers}
+        calls = [_call(i, method, [hex(number), False]) for i, number in wanted.items()]
         try:
-            answers = self._post(method, [_call(i, method, [hex(number), False]) for i, number in wanted.items()])
+            with self._told(method, len(calls)):
+                answers = self._post(method, calls)
         except Unavailable:
             answers = None
         if not isinstance(answers, list):  # asked for one block it answers, or says what is wrong

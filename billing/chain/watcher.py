@@ -6,7 +6,7 @@ one. An endpoint is not believed before it has shown that it knows our last bloc
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Final, Protocol
 
@@ -32,6 +32,9 @@ LOGS_AIM: Final = 8_000
 
 
 HEIGHT_MAX: Final = 2**62
+OLD_SECONDS: Final = 120
+OLD_BLOCKS: Final = 30
+"""A newest block older than both is old."""
 
 
 class Watched(Protocol):
@@ -134,7 +137,7 @@ class Watcher:
     def _follow(self, node: Node, blocks_max: int) -> Progress:
         done = Progress()
         self._prove(node)
-        head = _block(node, "latest")
+        head = self._head(node)
         cursor = self._start(node)
         if not cursor.takes_back and not self._on_our_chain(node, cursor, head):
             cursor = self._reorganise(node, cursor, done)
@@ -151,6 +154,27 @@ class Watcher:
         self._settle(node, cursor, done)
         done.behind = max(0, head.number - cursor.number)
         return done
+
+    def _head(self, node: Node) -> Block:
+        """The newest block. Raises Unavailable when it is old, and another endpoint has a newer one: nodes that hang say
+        nothing of it. When it is old everywhere, the chain itself stands still."""
+        head = _block(node, "latest")
+        old = timedelta(seconds=max(OLD_SECONDS, OLD_BLOCKS * self.chain.block_seconds))
+        if self._clock.now() - head.mined_at > old:
+            for endpoint in self.pool.endpoints:
+                other = self._newest(endpoint.node) if endpoint.node is not node else None
+                if other is not None and other.mined_at - head.mined_at > old:
+                    age = int((self._clock.now() - head.mined_at).total_seconds())
+                    raise Unavailable(f"{node.url} stands still: its newest block is {age} s old")
+        return head
+
+    def _newest(self, node: Node) -> Block | None:
+        """None when an endpoint does not answer, or is of another chain."""
+        try:
+            self._prove(node)
+            return node.block("latest")
+        except (Unavailable, Untrusted):
+            return None
 
     def _start(self, node: Node) -> Cursor:
         with self._database.transaction() as session:

@@ -60,7 +60,10 @@ def _ids(one: "App", name: str) -> list[int]:
 
 
 @app.command()
-def status(as_json: AsJson = False) -> None:
+def status(
+    live: Annotated[bool, typer.Option("--live", help="Ask each endpoint for its newest block too")] = False,
+    as_json: AsJson = False,
+) -> None:
     """How far each chain was read, and whether it waits for a person."""
     from billing.chain import store
 
@@ -85,12 +88,39 @@ def status(as_json: AsJson = False) -> None:
                     "stopped": row.get("stopped", ""),
                 }
             )
+        if live:
+            for row in rows:
+                row["endpoints"] = _endpoints(one, row["chain_id"])
     columns = (
         "chain", "chain_id", "block", "mined_at", "final", "final_since", "proven", "wallet", "reads_again_from", "stopped",
     )  # fmt: skip
     show(rows, columns, as_json=as_json, empty="no chain is configured")
+    if live and not as_json:
+        told = [{"chain": row["chain"], **endpoint} for row in rows for endpoint in row["endpoints"]]
+        show(told, ("chain", "endpoint", "block", "age_seconds", "error"), as_json=False, empty="")
     if any(row["stopped"] for row in rows):
         raise typer.Exit(1)
+
+
+def _endpoints(one: "App", chain_id: int) -> list[dict[str, Any]]:
+    """What each endpoint says now. One that fails does not hide the others."""
+    from billing.core.errors import StablemeterError
+
+    found: list[dict[str, Any]] = []
+    for endpoint in one.watchers[chain_id].pool.endpoints:
+        told: dict[str, Any] = {"endpoint": endpoint.node.url, "block": None, "age_seconds": None, "error": ""}
+        try:
+            other = endpoint.node.chain_id()
+            head = endpoint.node.block("latest")
+            if other != chain_id:
+                told["error"] = f"is of chain {other}"
+            elif head is not None:
+                age = (one.clock.now() - head.mined_at).total_seconds()
+                told |= {"block": head.number, "age_seconds": int(age)}
+        except StablemeterError as error:
+            told["error"] = str(error)
+        found.append(told)
+    return found
 
 
 @app.command()

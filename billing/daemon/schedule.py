@@ -137,6 +137,8 @@ def _watch(app: App, chain_id: int) -> Callable[[], bool]:
 
 def _prove(app: App, chain_id: int) -> Callable[[], bool]:
     def tick() -> bool:
+        if not app.budgets[chain_id].ample:  # what is left is for new payments
+            return False
         name, done = app.watchers[chain_id].chain.name, app.proofreaders[chain_id].tick()
         metrics.PROVEN_DIFFERENCES.labels(name, "found").inc(done.found)
         metrics.PROVEN_DIFFERENCES.labels(name, "doubted").inc(done.doubted)

@@ -3,6 +3,7 @@ any line, it loses nothing: a transfer counts as settled in the transaction that
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from billing.chain import store as chain
@@ -34,6 +35,8 @@ from billing.wallets import store as wallets
 from billing.wallets.store import PaymentAddress
 
 BATCH: Final = 100
+REST: Final = timedelta(seconds=30)
+"""A chain whose endpoints did not tell a rate is left alone for so long."""
 
 
 @dataclass(slots=True)
@@ -73,11 +76,11 @@ class Reconciler:
         self._database, self._clock, self._fence = database, clock, fence
         self._rates, self._meters = rates, meters
         self._found: dict[Incarnation, Rate | NoRate] = {}
+        self._asked_again_at: dict[int, datetime] = {}
 
     def tick(self) -> Settled:
         """Deal with everything that changed since the last tick."""
         done, waiting = Settled(), set[int]()
-        dead: set[int] = set()
         self._found.clear()
         while True:
             wanted: list[tuple[Transfer, Feed]] = []
@@ -91,27 +94,27 @@ class Reconciler:
                         continue
                     self._deal_with(session, transfer, done)
                     chain.settle(session, transfer.id)
-            waiting |= self._read_rates(wanted, dead)
+            waiting |= self._read_rates(wanted)
             if len(batch) < BATCH and not wanted:
                 break
         done.waiting = len(waiting)
         self._ask_about_usage(done)
         return done
 
-    def _read_rates(self, wanted: Sequence[tuple[Transfer, Feed]], dead: set[int]) -> set[int]:
-        """Ask the feeds, outside of any transaction. Returns the transfers that must wait; `dead` are chains whose endpoints
-        did not answer in this tick, and are not asked again: they delay nobody else."""
+    def _read_rates(self, wanted: Sequence[tuple[Transfer, Feed]]) -> set[int]:
+        """Ask the feeds, outside of any transaction. Returns the transfers that must wait. A chain whose endpoints did not
+        answer is not asked again for a while: it delays nobody else."""
         waiting: set[int] = set()
         for transfer, feed in wanted:
             at = At(transfer.block_number, transfer.block_hash, transfer.mined_at)
             try:
-                if transfer.chain_id in dead:
+                if self._clock.now() < self._asked_again_at.get(transfer.chain_id, self._clock.now()):
                     waiting.add(transfer.id)
                 else:
                     self._found[_key(transfer)] = self._rates.rate(transfer.chain_id, at, feed)
             except (Unavailable, Untrusted):
                 waiting.add(transfer.id)
-                dead.add(transfer.chain_id)
+                self._asked_again_at[transfer.chain_id] = self._clock.now() + REST
         return waiting
 
     def _feed(self, session: Session, transfer: Transfer) -> Feed | None:

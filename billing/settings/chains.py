@@ -153,6 +153,9 @@ class ChainSettings(Section):
     block_seconds: int = Field(default=2, ge=1, le=600, description="Time between blocks, about")
     poll_seconds: int = Field(default=4, ge=1, le=600, description="How often to ask for new blocks")
     timeout_seconds: int = Field(default=20, ge=1, le=300, description="How long an RPC answer may take")
+    calls_per_minute: int = Field(
+        default=0, ge=0, le=1_000_000, description="Request budget of all its endpoints together; 0: no limit"
+    )
     reorg_blocks_max: int = Field(default=512, ge=16, le=100_000, description="Deeper reorganisations stop the chain")
     finality_stall_seconds: int = Field(
         default=3600, ge=60, le=604_800, description="Alarm when no block became final for so long"

@@ -50,6 +50,12 @@ PROVEN_DIFFERENCES: Final = Counter(
 ENDPOINT_FAILURES: Final = Counter(
     "stablemeter_rpc_failures", "Failed rounds with an RPC endpoint.", ["chain", "endpoint"], registry=_registry
 )
+RPC_CALLS: Final = Counter(
+    "stablemeter_rpc_calls",
+    "Calls to RPC endpoints (each of a batch counts), by outcome: ok, busy, too_large, unavailable, untrusted, reverted.",
+    ["chain", "endpoint", "method", "outcome"],
+    registry=_registry,
+)
 JOBS: Final = Counter(
     "stablemeter_job_runs", "Job runs, by outcome (done, failed, bug).", ["job", "outcome"], registry=_registry
 )
@@ -124,7 +130,7 @@ GAUGES: Final = (
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN,
-    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, ENDPOINT_FAILURES, JOBS, JOB_SECONDS, REQUESTS,
+    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, ENDPOINT_FAILURES, RPC_CALLS, JOBS, JOB_SECONDS, REQUESTS,
 )  # fmt: skip
 
 Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]

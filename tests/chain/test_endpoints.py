@@ -1,5 +1,6 @@
 """One endpoint that lags, lies or belongs to another chain must neither stop a chain nor hide a payment."""
 
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -216,3 +217,22 @@ def test_a_chain_is_followed_before_it_is_offered(database: Database) -> None:
     one.sync()
     with database.transaction() as session:
         assert session.execute(text("SELECT count(*) FROM transfer WHERE units = 4242")).scalar_one() == 1
+
+
+def test_an_endpoint_that_stands_still_is_passed_over_while_another_one_goes_on(database: Database) -> None:
+    """A node that hangs answers for hours as if nothing were wrong."""
+    chain = chain_of(300)
+    stuck, fresh = MemoryNode(chain, "stuck"), MemoryNode(chain, "fresh")
+    stuck.lag = 200
+    one = watcher(database, stuck, fresh)
+    one._clock = ManualClock(chain.blocks[-1].mined_at)
+    one.sync()
+    assert standing(database) == wanted(chain)
+    assert "stuck stands still: its newest block is 400 s old" in one.pool.endpoints[0].last_error
+
+
+def test_a_chain_that_stands_still_everywhere_is_read_to_its_end(database: Database) -> None:
+    chain = chain_of(60)
+    one = watcher(database, MemoryNode(chain, "one"), MemoryNode(chain, "other"))
+    one._clock = ManualClock(chain.blocks[-1].mined_at + timedelta(days=1))
+    assert one.sync().behind == 0 and standing(database) == wanted(chain)

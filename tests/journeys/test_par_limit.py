@@ -1,6 +1,7 @@
 """A token is par as long as its feed says so: at the block of each payment, with what was recorded then."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,7 @@ def test_while_no_endpoint_tells_the_rate_the_payment_waits_and_others_do_not(
         made.settle(3)
         assert made.app.reconciler.tick().waiting == 1
     assert priced.now().remaining == 15_000 and priced.questions() == []
+    made.clock.move_to(made.clock.now() + timedelta(seconds=31))  # the chain was left alone for a while
     made.settle()
     assert priced.now().status is InvoiceStatus.PAID and made.findings() == []
 

@@ -1,4 +1,4 @@
-"""`chain rewind`: reads again from a block or a time on, says so in the trail, and refuses what makes no sense."""
+"""`chain rewind` and `chain status --live`: what an operator does when a chain or an endpoint misbehaves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,3 +62,13 @@ def test_a_rewind_needs_a_chain_and_a_reason(site: Site) -> None:
     site("chain", "rewind", "base", "--to-block", "1", "--reason", "why").refused("no chain base is configured")
     site("chain", "rewind", "anvil", "--to-block", "1").refused("--reason", code=2)
     site("chain", "rewind", "anvil", "--to-block", "1", "--reason", " ").refused("a reason is needed", code=2)
+
+
+def test_the_status_tells_what_each_endpoint_says_now(site: Site, tmp_path: Path) -> None:
+    away = site.variant(tmp_path, {"rpc_urls = [": 'rpc_urls = ["http://127.0.0.1:9/secret-key", '})
+    (row,) = away("chain", "status", "--live", "--json").json()
+    dead, alive = row["endpoints"]
+    assert "does not answer" in dead["error"] and dead["block"] is None
+    assert alive["block"] > 0 and alive["age_seconds"] >= 0 and alive["error"] == ""
+    told = away("chain", "status", "--live").ok().out
+    assert "127.0.0.1:9" in told and "secret-key" not in told
