@@ -23,6 +23,7 @@ def chain_of(one: ChainSettings) -> Chain:
             token.decimals,
             Listing(token.listing),
             token.currency,
+            tuple(token.onchain_symbols),
         )
         for token in one.tokens
     )

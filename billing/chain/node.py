@@ -52,6 +52,14 @@ class Node(Protocol):
         """`eth_call`. Raises Conflict when the call reverts."""
         ...
 
+    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int) -> list[bytes | None]:
+        """Several calls of (contract, data) at a block, in the order given; None for each that reverts."""
+        ...
+
+    def coins(self, owners: Sequence[Address], block: int) -> list[int]:
+        """What addresses hold of the native coin at a block, in its smallest unit."""
+        ...
+
     def code(self, address: Address) -> bytes: ...
 
     def gas_price(self) -> int:

@@ -214,22 +214,52 @@ class HttpNode:
 
     def _headers(self, numbers: Sequence[int]) -> list[Block | None] | None:
         """One batch; None when the endpoint does not want it."""
-        method = "eth_getBlockByNumber"
-        wanted = {next(self._ids): number for number in numbers}
-        calls = [_call(i, method, [hex(number), False]) for i, number in wanted.items()]
+        found = self._together("eth_getBlockByNumber", [[hex(number), False] for number in numbers])
+        if found is None:
+            return None
+        return [self._block(number, raw) for number, raw in zip(numbers, found, strict=True)]
+
+    def _together(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any] | None:
+        """The results of several calls in one request; None when the endpoint does not want so many. A call that reverts has the
+        result None. Raises the error of any other call that fails."""
+        wanted = [next(self._ids) for _ in params]
+        calls = [_call(number, method, one) for number, one in zip(wanted, params, strict=True)]
         try:
             with self._told(method, len(calls)):
                 answers = self._post(method, calls)
         except Unavailable:
             answers = None
-        if not isinstance(answers, list):  # asked for one block it answers, or says what is wrong
+        if not isinstance(answers, list):  # asked for one thing it answers, or says what is wrong
             self._batch = max(1, self._batch // 2)
             return None
         self._batch = min(BATCH_MAX, self._batch + 1)
         by_id = {one.get("id"): one for one in answers if isinstance(one, dict)}
-        if len(answers) != len(wanted) or by_id.keys() != wanted.keys():
+        if len(answers) != len(wanted) or by_id.keys() != set(wanted):
             raise Untrusted(f"{self.url} answered a batch with other answers than were asked for")
-        return [self._block(number, self._result(method, by_id[i], i)) for i, number in wanted.items()]
+        return [self._or_none(method, by_id[number], number) for number in wanted]
+
+    def _or_none(self, method: str, answer: Any, number: int) -> Any:
+        try:
+            return self._result(method, answer, number)
+        except Conflict:
+            return None
+
+    def _many(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """The results of many calls, in as few requests as the endpoint allows."""
+        found: list[Any] = []
+        while len(found) < len(params):
+            part = params[len(found) : len(found) + self._batch]
+            answers = self._together(method, part) if len(part) > 1 else None
+            if answers is None:
+                answers = [self._alone(method, one) for one in part]
+            found += answers
+        return found
+
+    def _alone(self, method: str, params: Sequence[Any]) -> Any:
+        try:
+            return self.request(method, params)
+        except Conflict:
+            return None
 
     def _block(self, which: int | str, raw: Any) -> Block | None:
         if raw is None:
@@ -261,6 +291,13 @@ class HttpNode:
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
         tag = hex(block) if isinstance(block, int) else block
         return self._bytes(self.request("eth_call", [{"to": to, "data": "0x" + data.hex()}, tag]))
+
+    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int) -> list[bytes | None]:
+        params = [[{"to": to, "data": "0x" + data.hex()}, hex(block)] for to, data in wanted]
+        return [None if raw is None else self._bytes(raw) for raw in self._many("eth_call", params)]
+
+    def coins(self, owners: Sequence[Address], block: int) -> list[int]:
+        return [quantity(raw) for raw in self._many("eth_getBalance", [[owner, hex(block)] for owner in owners])]
 
     def code(self, address: Address) -> bytes:
         return self._bytes(self.request("eth_getCode", [address, "latest"]))

@@ -24,6 +24,8 @@ class Token:
     decimals: int
     listing: Listing = Listing.ACCEPT
     currency: str = "USD"
+    onchain_symbols: tuple[str, ...] = ()
+    """What the contract may call itself; empty: by its symbol."""
 
     @property
     def asset(self) -> Asset:

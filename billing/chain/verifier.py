@@ -24,8 +24,9 @@ def verify(node: Node, chain: Chain) -> None:
                 f"{shown} has {decimals} decimals, not {token.decimals}", remedy="mend chains.tokens.decimals"
             )
         symbol = _text(node, token.address, "symbol()")
-        if symbol != token.symbol:
-            raise Invalid(f"{shown} calls itself {symbol!r}", remedy="mend chains.tokens.symbol or address")
+        if symbol not in (token.onchain_symbols or (token.symbol,)):
+            remedy = "mend chains.tokens.symbol or address; if it is the right one, name it in onchain_symbols"
+            raise Invalid(f"{shown} calls itself {symbol!r}", remedy=remedy)
 
 
 def balance_of(node: Node, token: Address, owner: Address, block: int | str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from billing.chain.store import Cursor
     from billing.chain.watcher import Progress, Watcher
 
-app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, deploy-plan.", no_args_is_help=True)
+app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, presets, deploy-plan.", no_args_is_help=True)
 
 
 @app.command()
@@ -23,7 +23,7 @@ def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> N
     from billing.core.errors import StablemeterError
 
     with application() as one:
-        for chain_id in _ids(one, name):
+        for chain_id in ids(one, name):
             try:
                 done, watcher = _read(one, chain_id)
             except StablemeterError as error:
@@ -50,7 +50,7 @@ def _read(one: "App", chain_id: int) -> "tuple[Progress, Watcher]":
         return watcher.sync(tell), watcher
 
 
-def _ids(one: "App", name: str) -> list[int]:
+def ids(one: "App", name: str) -> list[int]:
     from billing.core.errors import NotFound
 
     found = [chain.chain_id for chain in one.chains if name in ("", chain.name, str(chain.chain_id))]
@@ -130,7 +130,7 @@ def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Reaso
     from billing.trail.store import Deed, record
 
     with application() as one:
-        (chain_id,) = _ids(one, name)
+        (chain_id,) = ids(one, name)
         with one.database.transaction() as session:
             why = store.resume(session, chain_id, one.clock.now())
             record(session, Deed(one.clock.now(), actor(), "chain.resume", name, reason, {"stopped": why}))
@@ -156,7 +156,7 @@ def rewind(
     if (to_block is None) == (not to_time):
         raise Invalid("give either --to-block or --to-time")
     with application() as one:
-        (chain_id,) = _ids(one, name)
+        (chain_id,) = ids(one, name)
         with one.database.transaction() as session:
             cursor = store.cursor(session, chain_id)
         if cursor is None:
@@ -257,6 +257,26 @@ def _balances(one: "App", address: str) -> list[dict[str, str]]:
     return rows
 
 
+@app.command()
+def presets(as_json: AsJson = False) -> None:
+    """The networks that `preset` in [[chains]] knows, with their tokens."""
+    from billing.settings.presets import presets as known
+
+    rows = [
+        {
+            "preset": name,
+            "chain_id": one["chain_id"],
+            "finality": one["finality"],
+            "token": token["symbol"],
+            "address": token["address"],
+            "decimals": token["decimals"],
+        }
+        for name, one in known().items()
+        for token in one["tokens"]
+    ]
+    show(rows, ("preset", "chain_id", "finality", "token", "address", "decimals"), as_json=as_json, empty="none")
+
+
 @app.command("deploy-plan")
 def deploy_plan(name: Annotated[str, typer.Argument(help="The chain")], as_json: AsJson = False) -> None:
     """The exact transaction that deploys the wallet's factory. Anybody may send it; nothing is sent from here."""
@@ -269,7 +289,7 @@ def deploy_plan(name: Annotated[str, typer.Argument(help="The chain")], as_json:
         wallet = one.wallet
         if not isinstance(wallet, ForwarderWallet):
             raise Invalid("only a forwarder wallet has a factory", remedy="set wallet.treasury")
-        (chain_id,) = _ids(one, name)[:1]
+        (chain_id,) = ids(one, name)[:1]
         watcher = one.watchers[chain_id]
         to, data = deployment(Treasury(wallet.treasury, wallet.flusher, wallet.treasury_kind is TreasuryKind.CONTRACT))
         has_proxy = bool(watcher.pool.ask(lambda node: node.code(to)))

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from billing.bootstrap import App
 from billing.chain.watcher import Watcher
@@ -14,7 +15,10 @@ from billing.metering.sources.csvfile import CsvSource
 from billing.metering.sources.dcgm import DcgmSource
 from billing.metering.sources.kubernetes import KubernetesSource
 from billing.metering.sources.slurm import SlurmSource
-from billing.wallets.wallet import ForwarderWallet
+from billing.wallets.safe import safe
+from billing.wallets.wallet import ForwarderWallet, TreasuryKind
+
+OWNERS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +142,17 @@ def _chain(app: App, chain_id: int) -> str:
     for tag in sorted(watcher.chain.finality.tags):
         _tag(app, watcher, tag)
     tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
-    return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; the wallet is accepted"
+    return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; {_treasury(app, watcher)}"
+
+
+def _treasury(app: App, watcher: Watcher) -> str:
+    """Who may move the money on a chain."""
+    wallet = app.wallet
+    if not isinstance(wallet, ForwarderWallet) or wallet.treasury_kind is not TreasuryKind.CONTRACT:
+        return "the wallet is accepted"
+    found = watcher.pool.ask(lambda node: safe(node, wallet.treasury))
+    if found is None:
+        return "the wallet is accepted; its treasury is a contract, but no Safe"
+    owners = ", ".join(checksum(owner) for owner in found.owners[:OWNERS_SHOWN])
+    advice = "; ADVICE: one person alone can move everything" if found.threshold == 1 else ""
+    return f"the wallet is accepted; its treasury is a Safe, {found.threshold} of {len(found.owners)} sign: {owners}{advice}"

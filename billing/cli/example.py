@@ -8,6 +8,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from billing.settings import (
+    BandSettings,
     ChainSettings,
     DatabaseSettings,
     IssuerSettings,
@@ -40,6 +41,7 @@ LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("metering.sources", SourceSettings, "Where GPU samples come from; one block a source."),
     ("metering.meters", MeterSettings, "What pushed events are counted as; one block a meter."),
     ("chains", ChainSettings, "Chains that invoices are paid on; one block a chain."),
+    ("chains.bands", BandSettings, "Small payments on the chain above that count sooner; one block a band."),
     ("chains.tokens", TokenSettings, "Tokens of the chain above; one block a token."),
 )
 EXAMPLES: Final[dict[str, Any]] = {
@@ -73,6 +75,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "metering.meters.value": "$.usage.total_tokens",
     "metering.meters.aggregation": "sum",
     "metering.meters.unit": "token",
+    "chains.bands.up_to": "1000.00",
+    "chains.bands.confirmations": 3,
+    "chains.bands.finality": "safe",
+    "chains.preset": "base",
+    "chains.tokens.onchain_symbols": ["USDC"],
     "chains.chain_id": 8453,
     "chains.name": "base",
     "chains.rpc_urls": ["https://rpc-1.example", "https://rpc-2.example"],
@@ -86,6 +93,12 @@ EXAMPLES: Final[dict[str, Any]] = {
 }
 
 BLOCKS: Final[dict[str, str]] = {
+    "chains.tokens": """
+# A network that is known (stablemeter chain presets), with nothing more to say than where to ask.
+# [[chains]]
+# preset = "base"
+# rpc_urls = ["https://rpc-1.example", "https://rpc-2.example"]
+""",
     "metering.sources": """
 # Other sources, as they are most often written.
 # [[metering.sources]]
@@ -109,7 +122,7 @@ BLOCKS: Final[dict[str, str]] = {
 # type = "csv"
 # files = ["/srv/usage/*.csv"]
 # model = "NVIDIA H100 80GB HBM3"
-"""
+""",
 }
 """Whole blocks, after the keys of a list."""
 
@@ -128,7 +141,7 @@ def toml() -> str:
 
 def _keys(section: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        if (section, name) == ("chains", "tokens"):
+        if section == "chains" and name in ("tokens", "bands"):
             continue
         value = EXAMPLES.get(f"{section}.{name}", _default(field))
         yield f"# {field.description}" + (" (required)" if field.is_required() else "") + _choices(field)

@@ -1,11 +1,13 @@
 """`stablemeter wallet`: where money goes, and the pin by which payers recognise it."""
 
+from typing import Annotated
+
 import typer
 
 from billing.cli.context import application, show_json
 from billing.cli.options import AsJson
 
-app = typer.Typer(help="The wallet: show, pin.", no_args_is_help=True)
+app = typer.Typer(help="The wallet: show, pin, accept.", no_args_is_help=True)
 
 
 @app.command("show")
@@ -35,6 +37,18 @@ def show_(as_json: AsJson = False) -> None:
         if key != "generations":
             typer.echo(f"{key}: {value}")
     typer.echo(f"generations: {len(generations)}")
+
+
+@app.command()
+def accept(name: Annotated[str, typer.Argument(help="The chain")]) -> None:
+    """Verify the chain, its tokens, and the wallet's factory and treasury there; then the chain is offered on invoices. The
+    daemon does so too."""
+    from billing.cli.chains import ids
+
+    with application() as one:
+        for chain_id in ids(one, name):
+            one.check_chain(chain_id)
+            typer.echo(f"{one.watchers[chain_id].chain.name} is accepted")
 
 
 @app.command()

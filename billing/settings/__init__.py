@@ -18,12 +18,14 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from billing.core.errors import Invalid, NotFound
-from billing.settings.chains import ChainSettings, TokenSettings, WalletSettings
+from billing.settings.chains import BandSettings, ChainSettings, TokenSettings, WalletSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
+from billing.settings.presets import OTHER_CREATE2
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
 
 __all__ = [
+    "BandSettings",
     "ChainSettings",
     "MeterSettings",
     "MeteringSettings",
@@ -113,6 +115,12 @@ class Settings(BaseSettings):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must be unique")
+        for chain in self.chains if self.wallet.mode == "forwarder" else ():
+            if chain.chain_id in OTHER_CREATE2:
+                raise ValueError(
+                    f"chains.{chain.name}: chain {chain.chain_id} computes contract addresses in another way, so money sent"
+                    " there could not be moved; it works with wallet.mode xpub only"
+                )
         return self
 
     @property

@@ -1,5 +1,6 @@
 """Settings of payment: the wallet that addresses come from, and the chains that are followed."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from billing.core.onchain import ZERO_ADDRESS, parse_address
 from billing.invoicing.document import Par, ParWithin, rate_text
+from billing.settings.presets import filled
 from billing.settings.section import Section, as_value_error, web
 
 
@@ -50,6 +52,9 @@ class TokenSettings(Section):
     symbol: str = Field(pattern=r"^[A-Za-z0-9.]{1,12}$", description="Symbol, checked against the contract")
     address: str = Field(description="Address of the token contract")
     decimals: int = Field(ge=0, le=36, description="Decimals, checked against the contract")
+    onchain_symbols: list[str] = Field(
+        default_factory=list, description="What the contract calls itself, if not the symbol; one of these"
+    )
     listing: Literal["accept", "watch"] = Field(
         default="accept", description="accept, or watch (noticed, but pays nothing)"
     )
@@ -132,6 +137,9 @@ def _strength(one: Any) -> tuple[int, int]:
 class ChainSettings(Section):
     """One EVM chain."""
 
+    preset: str = Field(
+        default="", description="A network of `stablemeter chain presets`: fills in what is not given beside it"
+    )
     chain_id: int = Field(ge=1, lt=2**53, description="Chain id, checked at start")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique name")
     rpc_urls: list[str] = Field(min_length=1, description="RPC endpoints, the preferred one first")
@@ -162,6 +170,11 @@ class ChainSettings(Section):
     )
     bands: list[BandSettings] = Field(default_factory=list, description="Small payments that count sooner")
     tokens: list[TokenSettings] = Field(min_length=1, description="Tokens to listen to")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        return filled(given) if isinstance(given, Mapping) else given
 
     @field_validator("rpc_urls")
     @classmethod

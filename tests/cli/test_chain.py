@@ -72,3 +72,8 @@ def test_the_status_tells_what_each_endpoint_says_now(site: Site, tmp_path: Path
     assert alive["block"] > 0 and alive["age_seconds"] >= 0 and alive["error"] == ""
     told = away("chain", "status", "--live").ok().out
     assert "127.0.0.1:9" in told and "secret-key" not in told
+
+
+def test_a_wallet_is_accepted_on_a_chain_and_an_unknown_chain_is_named(site: Site) -> None:
+    assert site("wallet", "accept", "anvil").ok().out == "anvil is accepted\n"
+    site("wallet", "accept", "base").refused("no chain base is configured")
