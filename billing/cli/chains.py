@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billing.cli.context import actor, application, progress, show, show_json
-from billing.cli.options import AsJson, Reason
+from billing.cli.options import AsJson, Why
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,7 +124,7 @@ def _endpoints(one: "App", chain_id: int) -> list[dict[str, Any]]:
 
 
 @app.command()
-def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Reason) -> None:
+def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Why) -> None:
     """Follow a stopped chain again, after a person looked. It stops again when the chain is still another one."""
     from billing.chain import store
     from billing.trail.store import Deed, record
@@ -140,7 +140,7 @@ def resume(name: Annotated[str, typer.Argument(help="The chain")], reason: Reaso
 @app.command()
 def rewind(
     name: Annotated[str, typer.Argument(help="The chain")],
-    reason: Reason,
+    reason: Why,
     to_block: Annotated[
         int | None, typer.Option("--to-block", min=0, help="The last block that is not read again")
     ] = None,

@@ -76,7 +76,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "metering.meters.aggregation": "sum",
     "metering.meters.unit": "token",
     "chains.bands.up_to": "1000.00",
-    "chains.bands.confirmations": 3,
+    "chains.bands.confirmations": 2,
     "chains.bands.finality": "safe",
     "chains.preset": "base",
     "chains.tokens.onchain_symbols": ["USDC"],

@@ -20,7 +20,9 @@ def _given(reason: str) -> str:
     return reason
 
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail", callback=_given)]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail")]
+Why = Annotated[str, typer.Option("--reason", help="Why; kept in the audit trail", callback=_given)]
+"""A reason that must be given and say something."""
 
 
 def span(start: str, end: str) -> "Span":
