@@ -29,8 +29,9 @@ types: setup-dev ## Check types (mypy strict)
 imports: setup-dev ## Check that imports only go down (import-linter)
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
-contracts: setup-dev ## Rebuild the contracts, compare them with the committed bytes, run their tests
+contracts: setup-dev $(VENV)/slither.stamp ## Rebuild the contracts, compare them with the committed bytes, analyse them, run their tests
 	@$(BIN)/python contracts/build.py check
+	@$(BIN)/python contracts/analyse.py
 	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
 
 docs: setup-dev ## Write the pages that are made from the code (commands, settings, metrics)
@@ -48,6 +49,8 @@ lock: ## Resolve the newest allowed versions into requirements/*.lock
 	  ../$(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --no-emit-index-url --extra embedded $$( [ $$extra = dev ] && echo --extra dev -c run.lock ) \
 	    ../pyproject.toml build.in -o $$extra.lock; done
+	@cd requirements && ../$(VENV)/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url slither.in -o slither.lock
 
 clean: ## Remove what was built and downloaded
 	rm -rf $(VENV) $(NODE) contracts/out contracts/cache build *.egg-info
@@ -68,6 +71,13 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/run.stamp
+
+# Slither wants another web3 than we do: it has an environment of its own.
+$(VENV)/slither.stamp: requirements/slither.lock | $(VENV)/bin/python
+	@echo "installing Slither"
+	@$(PYTHON) -m venv $(VENV)/slither
+	@$(VENV)/slither/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/slither.lock
+	@touch $@
 
 $(NODE)/run.stamp: contracts/package-lock.json | npm
 	@echo "installing anvil"

@@ -8,6 +8,7 @@ Invariant: they are exactly what the pinned compiler makes of contracts/src and 
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,7 +133,8 @@ def testing_code() -> Json:
 
 
 def build() -> dict[Path, str]:
-    forge("build", "--force", "--skip", "test")
+    shutil.rmtree(HERE / "out/build-info", ignore_errors=True)
+    forge("build", "--force", "--build-info", "--skip", "test")  # what analyse.py reads
     testing = testing_code()
     made = {CODE_FILE: forwarder_code(), TESTING_FILE: testing, DEMO_FILE: {"TestUSD": testing["TestUSD"]}}
     return {path: json.dumps(content, indent=2) + "\n" for path, content in made.items()}

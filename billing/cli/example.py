@@ -96,7 +96,7 @@ BLOCKS: Final[dict[str, str]] = {
     "chains.tokens": """
 # A network that is known (stablemeter chain presets), with nothing more to say than where to ask.
 # [[chains]]
-# preset = "base"
+# preset = "arbitrum"
 # rpc_urls = ["https://rpc-1.example", "https://rpc-2.example"]
 """,
     "metering.sources": """
