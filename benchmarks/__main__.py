@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.measure import Result, table
 
-NAMES = ("metering", "chain", "scraping", "events")
+NAMES = ("metering", "chain", "steady", "scraping", "events")
 LONG = ("month",)
 """Asked for by name only: it takes a quarter of an hour."""
 

@@ -4,7 +4,7 @@ stored transfers are compared with those that are known to concern us."""
 
 import gc
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,7 @@ def run(small: bool = False) -> Result:
         made = blocks.write(folder, BLOCKS_SMALL if small else BLOCKS, addresses(small))
         note(f"chain: wrote {made.logs:,} transfers in {made.blocks:,} blocks")
         server = embedded.start(folder / "pg")
-        prepare(postgres.database(server, "template_chain"), small)
+        prepare(postgres.database(server, "template_chain"), addresses(small))
         plain: list[Cost[int]] = []
         lean: list[Cost[int]] = []
         ours: list[Cost[Progress]] = []
@@ -86,7 +86,7 @@ def addresses(small: bool) -> list[Address]:
     return blocks.watched_addresses(WATCHED_SMALL if small else WATCHED)
 
 
-def prepare(url: str, small: bool) -> None:
+def prepare(url: str, watched: Sequence[Address]) -> None:
     """A database that gave out the watched addresses."""
     database = Database(url)
     migrate.upgrade(database)
@@ -97,7 +97,7 @@ def prepare(url: str, small: bool) -> None:
             " VALUES (1, '{}', 'forwarder', '', '', '', '', '', '', 0, %s)", (NOW,))  # fmt: skip
         columns = "address, kind, generation_id, salt, created_at"
         with connection.cursor().copy(f"COPY payment_address ({columns}) FROM STDIN") as copy:
-            for address in addresses(small):
+            for address in watched:
                 copy.write_row((address, "unissued", 1, "", NOW))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")

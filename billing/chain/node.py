@@ -12,6 +12,10 @@ class RangeTooLarge(Unavailable):
     """The node finds the request too large: ask for less."""
 
 
+class MaybeCut(RangeTooLarge):
+    """The answer may end where the node cut it off. With another range a whole answer has another length."""
+
+
 class Busy(Unavailable):
     """The node asks to be left alone for some seconds."""
 

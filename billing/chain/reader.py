@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from billing.chain.block import Block, Log, log, place
-from billing.chain.node import Node, RangeTooLarge
+from billing.chain.node import MaybeCut, Node
 from billing.chain.tokens import Token
 from billing.core.errors import Unavailable, Untrusted
 from billing.core.onchain import Address, Hash32
@@ -118,12 +118,10 @@ class Reader:
 
 
 def _whole(raw: list[dict[str, Any]], first: int, last: int) -> list[dict[str, Any]]:
-    """Some nodes cut an answer off at a round number, without a word. Raises RangeTooLarge for one of such a length: asked
-    for half as much, a node that left nothing out gives the same."""
+    """Some nodes cut an answer off at a round number, without a word. Raises MaybeCut for one of such a length: asked
+    for less, a node that left nothing out gives another number."""
     if first < last and raw and len(raw) % ROUND == 0:
-        raise RangeTooLarge(
-            f"blocks {first} to {last} have exactly {len(raw)} logs: perhaps the node left out the rest"
-        )
+        raise MaybeCut(f"blocks {first} to {last} have exactly {len(raw)} logs: perhaps the node left out the rest")
     return raw
 
 

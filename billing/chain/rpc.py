@@ -14,6 +14,7 @@ import orjson
 from eth_typing import URI
 from requests import Session
 from requests.exceptions import RequestException, Timeout
+from urllib3 import HTTPResponse
 from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
@@ -63,6 +64,46 @@ def _rest(retry_after: str, date: str) -> int:
     return max(0, min(int(rest.total_seconds()), 10**6))
 
 
+class Deadlines:
+    """Ends answers that take too long as a whole. Timeouts of sockets know only how long one read takes: a server that sends a
+    byte now and then would hold a thread for hours."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[int, HTTPResponse]] = {}
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, answer: HTTPResponse, seconds: int) -> Iterator[None]:
+        """Raises Timeout when the answer was not read in time."""
+        late = time.monotonic_ns() + seconds * 10**9
+        with self._lock:
+            self._running[id(answer)] = late, answer
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look, name="rpc deadlines", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        except (RequestException, HTTPError, OSError):
+            if time.monotonic_ns() < late:
+                raise
+            raise Timeout("the answer comes too slowly") from None
+        finally:
+            with self._lock:
+                del self._running[id(answer)]
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(1)
+            with self._lock:
+                for late, answer in self._running.values():
+                    if time.monotonic_ns() >= late:
+                        answer.shutdown()
+
+
+DEADLINES: Final = Deadlines()
+
+
 class _Provider(HTTPProvider):
     """web3's transport, with bounds on the size and the time of a whole answer. It never retries: the pool does."""
 
@@ -75,14 +116,13 @@ class _Provider(HTTPProvider):
             if response.status_code >= 400:
                 said = response.raw.read(1 << 16, decode_content=True) or b""
                 raise _Refused(response.status_code, said, response.headers)
-            chunks, size, late = [], 0, time.monotonic() + self.answer_seconds
-            while chunk := response.raw.read1(1 << 18, decode_content=True):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > BODY_BYTES_MAX:
-                    raise RangeTooLarge("the answer is too large")
-                if time.monotonic() > late:
-                    raise Timeout("the answer comes too slowly")
+            chunks, size = [], 0
+            with DEADLINES.watch(response.raw, self.answer_seconds):
+                for chunk in response.iter_content(1 << 18):
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > BODY_BYTES_MAX:
+                        raise RangeTooLarge("the answer is too large")
             return b"".join(chunks)
 
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from billing.chain import store
 from billing.chain.block import Block
 from billing.chain.lifecycle import TRANSFER, ChainEvent, ChainState
-from billing.chain.node import Node, RangeTooLarge
+from billing.chain.node import MaybeCut, Node, RangeTooLarge
 from billing.chain.policy import Finality, Tags
 from billing.chain.pool import Pool
 from billing.chain.reader import Read, Reader
@@ -201,16 +201,21 @@ class Watcher:
     def _read(self, node: Node, cursor: Cursor, head: Block, blocks_max: int) -> Read | None:
         """The next stretch; None when the chain no longer builds on our cursor."""
         reader = Reader(node, self.chain.tokens, self._watched.addresses)
+        shorter = 0
         while True:
             far = head.number - NEAR - cursor.number
             if far < 2:
                 return reader.one(cursor.number + 1, cursor.hash)
-            length = min(self._span, far, blocks_max)
+            length = min(self._span, far, blocks_max) - shorter
             try:
                 read = reader.span(cursor.number + 1, cursor.number + length, cursor.hash)
-            except RangeTooLarge:
+            except RangeTooLarge as refusal:
                 if length == 1:
                     raise
+                if isinstance(refusal, MaybeCut) and not shorter:
+                    shorter = 1  # an honest answer has another length then, and a cut one has not
+                    continue
+                shorter = 0
                 self._span = self._span_max = max(1, length // 2)
                 continue
             except Unavailable:  # perhaps it was too much: less next time

@@ -52,7 +52,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
             table.append(Job(f"watch {chain.name}", RoleName.WATCHER, one.poll_seconds, _watch(app, chain.chain_id)))
             table.append(Job(f"prove {chain.name}", RoleName.WATCHER, 60, _prove(app, chain.chain_id)))
             table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
-        table.append(Job("reconcile", RoleName.WATCHER, 2, lambda: _reconcile(app)))
+        table.append(Job("reconcile", RoleName.WATCHER, 1, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
     return table
 

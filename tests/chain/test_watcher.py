@@ -335,3 +335,23 @@ def test_a_rewind_by_hand_waits_for_an_endpoint_that_is_as_far_as_what_was_read(
     with pytest.raises(Unavailable, match="does not know block"):
         one.tick()
     assert standing(database) == before
+
+
+def test_an_answer_that_happens_to_be_round_costs_one_request_and_no_pace(database: Database) -> None:
+    """Twenty logs in each block: every fifty blocks are a thousand."""
+    chain = MemoryChain()
+    for _ in range(2_000):
+        chain.extend(transfers=[(PAYER, PAYER, 1, "")] * 20)
+    node, watched = MemoryNode(chain), Watched()
+    watched.addresses |= {Address(f"0x{n:040x}") for n in range(FILTER_MAX)}
+    asked: list[int] = []
+    logs = node.logs
+
+    def counted(tokens: Any, **wanted: Any) -> list[dict[str, Any]]:
+        found = logs(tokens, **wanted)
+        asked.append(len(found))
+        return found
+
+    node.logs = counted  # type: ignore[method-assign]
+    assert watcher(database, node, watched=watched).sync().behind == 0
+    assert max(asked) > LOGS_AIM // 2 and len(asked) < 16 + 2 * 2_000 * 20 // LOGS_AIM + 10
