@@ -66,6 +66,14 @@ class Node(Protocol):
 
     def code(self, address: Address) -> bytes: ...
 
+    def have_code(self, addresses: Sequence[Address]) -> list[bool]:
+        """Which of these addresses have code now."""
+        ...
+
+    def estimate_gas(self, sender: Address, to: Address, data: bytes) -> int:
+        """What a transaction would use. Raises Conflict when it would revert."""
+        ...
+
     def gas_price(self) -> int:
         """What gas costs now, in the native coin's smallest unit."""
         ...

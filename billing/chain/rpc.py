@@ -228,7 +228,7 @@ class HttpNode:
         detail = error if isinstance(error, dict) else {}
         message = str(detail.get("message", error))[:200]
         words = message.lower()
-        if method == "eth_call" and (detail.get("code") == 3 or "revert" in words):
+        if method in ("eth_call", "eth_estimateGas") and (detail.get("code") == 3 or "revert" in words):
             return Conflict(f"the call reverts: {message}")
         if any(word in words for word in _RATE):
             return Unavailable(f"{self.url} limits the rate of requests: {message}")
@@ -341,6 +341,13 @@ class HttpNode:
 
     def code(self, address: Address) -> bytes:
         return self._bytes(self.request("eth_getCode", [address, "latest"]))
+
+    def have_code(self, addresses: Sequence[Address]) -> list[bool]:
+        params = [[address, "latest"] for address in addresses]
+        return [bool(self._bytes(raw)) for raw in self._many("eth_getCode", params)]
+
+    def estimate_gas(self, sender: Address, to: Address, data: bytes) -> int:
+        return quantity(self.request("eth_estimateGas", [{"from": sender, "to": to, "data": "0x" + data.hex()}]))
 
     def gas_price(self) -> int:
         return quantity(self.request("eth_gasPrice", []))

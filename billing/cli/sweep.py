@@ -1,5 +1,6 @@
 """`stablemeter sweep` and `stablemeter treasury`: bring money to the treasury, and check such a plan before signing it."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ from billing.cli.context import application, show, show_json
 from billing.cli.options import AsJson, read_bytes, write_file
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from billing.chain.watcher import Chain
     from billing.core.onchain import Address
     from billing.treasury.planner import SweepPlan
@@ -26,6 +29,13 @@ def plan(
     with_suspense: Annotated[
         bool, typer.Option("--with-suspense", help="Also addresses whose money waits for a person")
     ] = False,
+    coin: Annotated[bool, typer.Option("--coin", help="Also native coin that was sent to payment addresses")] = False,
+    native_price: Annotated[
+        str,
+        typer.Option(
+            "--native-price", help="What a native coin is worth: leave out what costs more gas than it is worth"
+        ),
+    ] = "",
     max_salts: Annotated[int, typer.Option("--max-salts", min=1, max=250, help="Addresses in one transaction")] = 250,
     output: Annotated[Path | None, typer.Option("--output", help="Write a file for Safe's Transaction Builder")] = None,
     as_json: AsJson = False,
@@ -39,7 +49,8 @@ def plan(
     with application() as one:
         watcher = next(watcher for watcher in one.watchers.values() if watcher.chain.chain_id == _id(one.chains, chain))
         least = _least(watcher.chain, token or [], minimum)
-        wish = Wish(least, frozenset(parse_hash(text) for text in pin or []), with_suspense, max_salts)
+        pins = frozenset(parse_hash(text) for text in pin or [])
+        wish = Wish(least, pins, with_suspense, max_salts, coin, _price(native_price))
         found, now = one.planner.plan(watcher, wish), one.clock.now()
     if output is not None:
         wallets = {batch.wallet.pin() for batch in found.batches}
@@ -82,10 +93,31 @@ def _least(chain: "Chain", symbols: list[str], minimum: str) -> "dict[Address, i
     return least
 
 
+def _price(text: str) -> "Decimal | None":
+    """Raises Invalid for what is no price."""
+    from decimal import Decimal
+
+    from billing.core.errors import Invalid
+
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or Decimal(text) <= 0:
+        raise Invalid(f"--native-price {text} is no price", remedy="write it like 2500.00")
+    return Decimal(text)
+
+
+def _names(chain: "Chain") -> "dict[Address, tuple[str, int]]":
+    """{token address: (symbol, decimals)}, native coin included."""
+    from billing.chain.balances import NATIVE
+    from billing.treasury.sweep import COIN_DECIMALS
+
+    return {token.address: (token.symbol, token.decimals) for token in chain.tokens} | {NATIVE: ("coin", COIN_DECIMALS)}
+
+
 def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
     from billing.core.onchain import ZERO_ADDRESS, checksum
 
-    names = {token.address: token.symbol for token in chain.tokens}
+    names = {address: symbol for address, (symbol, _) in _names(chain).items()}
 
     def shown(one: Any) -> dict[str, Any]:
         index = {} if one.hd_index is None else {"derivation": f"0/{one.hd_index}"}
@@ -106,16 +138,18 @@ def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
                 "data": "0x" + one.data.hex(),
                 "gas_limit": one.gas_limit,
                 "gas": one.gas,
+                "gas_estimated": estimate,
                 "sender": "anyone" if one.wallet.flusher == ZERO_ADDRESS else checksum(one.wallet.flusher),
                 "treasury": checksum(one.wallet.treasury),
                 "token": names[one.token],
                 "amount_units": str(one.units),
                 "deposits": [{**shown(deposit), "salt": deposit.salt} for deposit in one.deposits],
             }
-            for one in found.batches
+            for one, estimate in zip(found.batches, found.estimates, strict=True)
         ],
         "by_hand": [shown(one) for one in found.by_hand],
         "too_small": [shown(one) for one in found.small],
+        "not_worth_the_gas": [shown(one) for one in found.dear],
         "waits_for_a_person": [shown(one) for one in found.suspended],
         "different_on_chain": [
             {"address": checksum(address), "token": names[token], "transfers_units": str(a), "chain_units": str(b)}
@@ -128,34 +162,40 @@ def _tell(found: "SweepPlan", chain: "Chain") -> None:
     from billing.core.money import decimal_text
     from billing.core.onchain import checksum
 
-    tokens = {token.address: token for token in chain.tokens}
+    tokens = _names(chain)
+
+    def amount(token: "Address", units: int) -> str:
+        symbol, decimals = tokens[token]
+        return f"{decimal_text(units, decimals)} {symbol}"
+
     rows = [
         {
             "to": checksum(one.to),
-            "token": tokens[one.token].symbol,
-            "amount": decimal_text(one.units, tokens[one.token].decimals),
+            "token": tokens[one.token][0],
+            "amount": decimal_text(one.units, tokens[one.token][1]),
             "addresses": len(one.deposits),
             "gas": one.gas,
+            "gas_estimated": estimate,
         }
-        for one in found.batches
+        for one, estimate in zip(found.batches, found.estimates, strict=True)
     ]
-    show(rows, ("to", "token", "amount", "addresses", "gas"), as_json=False, empty="nothing is worth flushing")
+    columns = ("to", "token", "amount", "addresses", "gas", "gas_estimated")
+    show(rows, columns, as_json=False, empty="nothing is worth flushing")
     if found.batches:
         typer.echo(f"about {decimal_text(found.cost, 18)} of {chain.name}'s coin at the present gas price")
+    for position, estimate in enumerate(found.estimates, 1):
+        if estimate is None:
+            typer.echo(f"transaction {position}: no endpoint estimates it; it may revert")
     for one in found.by_hand:
-        amount = decimal_text(one.units, tokens[one.token].decimals)
-        typer.echo(
-            f"by its key: {amount} {tokens[one.token].symbol} at {checksum(one.address)}, index 0/{one.hd_index}"
-        )
+        typer.echo(f"by its key: {amount(one.token, one.units)} at {checksum(one.address)}, index 0/{one.hd_index}")
     if found.small:
         typer.echo(f"{len(found.small)} addresses hold less than --min")
+    if found.dear:
+        typer.echo(f"{len(found.dear)} addresses hold less than their gas costs")
     if found.suspended:
         typer.echo(f"{len(found.suspended)} addresses wait for a person and are left out (--with-suspense takes them)")
     for (address, token), (stored, there) in found.different.items():
-        typer.echo(
-            f"{checksum(address)}: transfers say {decimal_text(stored, tokens[token].decimals)} {tokens[token].symbol},"
-            f" the chain {decimal_text(there, tokens[token].decimals)}"
-        )
+        typer.echo(f"{checksum(address)}: transfers say {amount(token, stored)}, the chain {amount(token, there)}")
 
 
 @treasury.command()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing.chain.balances import NATIVE
 from billing.core.onchain import Address, Hash32
 
 
@@ -22,6 +23,22 @@ class Holding:
     invoice: str
     suspended: bool
     """Money came in that a person must look at."""
+
+
+def addresses(session: Session, generations: Iterable[int]) -> list[Holding]:
+    """Every payment address of some generations, as if it held native coin: nobody listens to coin, so anyone may."""
+    rows = session.execute(
+        text(
+            "SELECT a.generation_id, a.address, a.salt, a.hd_index, coalesce(i.number, '') AS invoice"
+            " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id"
+            " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations) ORDER BY a.id"
+        ),
+        {"generations": list(generations)},
+    )
+    return [
+        Holding(row.generation_id, Address(row.address), NATIVE, 0, Hash32(row.salt), row.hd_index, row.invoice, False)
+        for row in rows
+    ]
 
 
 def holdings(session: Session, chain_id: int, final: int, generations: Iterable[int]) -> list[Holding]:

@@ -5,12 +5,15 @@ Gas per address was measured on a real node (contracts/README.md, "Gas"); `eth_e
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from billing.core.onchain import Address, Hash32
 from billing.wallets.forwarder import flush_calldata
 from billing.wallets.wallet import ForwarderWallet
 
+COIN_DECIMALS: Final = 18
+"""Of every EVM chain's native coin."""
 SALTS_MAX: Final = 250
 """Where one transaction may use 2^24 gas, 280 salts fit."""
 GAS_TRANSACTION: Final = 32_000
@@ -77,6 +80,21 @@ def batches(
     ordered = sorted(deposits, key=lambda one: (-one.units, one.address))
     for first in range(0, len(ordered), salts_max):
         yield Batch(wallet, token, tuple(ordered[first : first + salts_max]))
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What gas costs (`gas_price`, in the native coin's smallest unit), and what a person says that one coin is worth in the
+    tokens' currency."""
+
+    gas_price: int
+    coin: Decimal
+
+    def pays(self, deposit: Deposit, decimals: int) -> bool:
+        """A deposit, a token at par, is worth more than the gas that it adds to a flush."""
+        over, under = self.coin.as_integer_ratio()
+        cost = deposit.gas * self.gas_price * over * 10**decimals
+        return bool(deposit.units * under * 10**COIN_DECIMALS > cost)
 
 
 def worth(deposits: Sequence[Deposit], minimum: int) -> tuple[list[Deposit], list[Deposit]]:

@@ -111,6 +111,12 @@ class MemoryNode:
     def code(self, address: Address) -> bytes:
         return b"\x01"
 
+    def have_code(self, addresses: Sequence[Address]) -> list[bool]:
+        return [True for _ in addresses]
+
+    def estimate_gas(self, sender: Address, to: Address, data: bytes) -> int:
+        raise Conflict("nothing can be called here")
+
     def gas_price(self) -> int:
         return 1
 

@@ -77,3 +77,8 @@ def test_the_status_tells_what_each_endpoint_says_now(site: Site, tmp_path: Path
 def test_a_wallet_is_accepted_on_a_chain_and_an_unknown_chain_is_named(site: Site) -> None:
     assert site("wallet", "accept", "anvil").ok().out == "anvil is accepted\n"
     site("wallet", "accept", "base").refused("no chain base is configured")
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "1e3", "a lot", "1.0000000001"])
+def test_what_is_no_price_of_a_coin_is_refused(site: Site, price: str) -> None:
+    site("sweep", "plan", "anvil", f"--native-price={price}").refused("is no price")

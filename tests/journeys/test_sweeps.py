@@ -1,13 +1,14 @@
 """Money is brought to the treasury by plans that an unlocked account sends as they stand; the books follow the chain."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from billing.chain.tokens import Listing
 from billing.core.errors import Conflict, NotFound
-from billing.core.onchain import Address, to_hash
+from billing.core.onchain import ZERO_ADDRESS, Address, to_hash
 from billing.reconciliation.resolver import Credited, Resolution
 from billing.treasury.planner import SweepPlan, Wish
 from billing.treasury.safe import safe_file, verify, wallets_of
@@ -187,3 +188,42 @@ def test_addresses_of_an_earlier_treasury_are_swept_through_their_own_factory(ma
     send(made, plan(made, pins=frozenset([first.pin()])))
     assert made.node.balance(made.usdc, made.treasury) == usd("201.00")
     assert made.node.balance(made.usdc, treasury) == 0 and made.findings() == []
+
+
+def test_native_coin_is_swept_as_the_plan_says(made: World) -> None:
+    """Nobody listens to coin: every address is asked, and one transaction empties those that hold some."""
+    addresses = paid(made, "10.00", "20.00", "30.00")
+    for address, value in zip(addresses, (3 * 10**17, 0, 2), strict=True):
+        if value:
+            made.node.send(address, value=value)
+    found = plan(made, coin=True)
+    coins = [one for one in found.batches if one.token == ZERO_ADDRESS]
+    assert [[one.units for one in batch.deposits] for batch in coins] == [[3 * 10**17, 2]]
+    assert not found.different and len(found.estimates) == 2
+    (cheap,) = [one for one in plan(made, coin=True, coin_price=Decimal(2_000)).batches if one.token == ZERO_ADDRESS]
+    assert [one.address for one in cheap.deposits] == addresses[:1], "two wei are not worth their gas"
+    before = made.node.request("eth_getBalance", [made.treasury, "latest"])
+    made.node.send(coins[0].to, coins[0].data)
+    after = made.node.request("eth_getBalance", [made.treasury, "latest"])
+    assert int(after, 16) - int(before, 16) == 3 * 10**17 + 2
+    made.settle()
+    assert made.findings() == []
+
+
+def test_what_costs_more_gas_than_it_is_worth_is_left_out(made: World) -> None:
+    addresses = paid(made, "200.00", "0.10")
+    made.node.request("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
+    made.node.mine(1)
+    found = plan(made, coin_price=Decimal(3_000))
+    assert 10**8 < found.gas_price < 10**11
+    assert [one.address for one in found.dear] == addresses[1:]
+    assert [[one.address for one in batch.deposits] for batch in found.batches] == [addresses[:1]]
+    assert plan(made).dear == [], "without a price everything is worth it"
+
+
+def test_a_node_estimates_each_transaction(made: World) -> None:
+    paid(made, "200.00", "150.00")
+    (estimate,) = plan(made).estimates
+    (batch,) = plan(made).batches
+    used = int(made.node.send(batch.to, batch.data)["gasUsed"], 16)
+    assert estimate is not None and used <= estimate <= batch.gas_limit
