@@ -46,7 +46,7 @@ class Node(Protocol):
         self, tokens: Sequence[Address], *, span: tuple[int, int] | None = None, block_hash: Hash32 | None = None,
         topics: Sequence[Any] = (),
     ) -> list[dict[str, Any]]:  # fmt: skip
-        """Raw Transfer logs of some tokens, of a span of blocks (both ends included) or of one block.
+        """Raw Transfer logs of some tokens (none: of every contract), of a span of blocks (both ends included) or of one block.
 
         Raises RangeTooLarge when the node wants a smaller span.
         """

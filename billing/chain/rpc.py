@@ -317,7 +317,9 @@ class HttpNode:
         block_hash: Hash32 | None = None,
         topics: Sequence[Any] = (),
     ) -> list[dict[str, Any]]:
-        wanted: dict[str, Any] = {"address": list(tokens), "topics": [TRANSFER_TOPIC, *topics]}
+        wanted: dict[str, Any] = {"topics": [TRANSFER_TOPIC, *topics]}
+        if tokens:
+            wanted["address"] = list(tokens)
         if block_hash is not None:
             wanted["blockHash"] = block_hash
         else:

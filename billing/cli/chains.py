@@ -188,7 +188,10 @@ def _mined_after(one: "App", chain_id: int, number: int, cursor: "Cursor") -> "d
 @app.command()
 def inspect(
     what: Annotated[str, typer.Argument(help="An address or a transaction hash")],
-    live: Annotated[bool, typer.Option("--live", help="Ask the chains for the address's balances too")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the chains too: balances, and what any contract sent there lately")
+    ] = False,
+    blocks: Annotated[int, typer.Option("--blocks", min=1, max=100_000, help="With --live: how far back")] = 5_000,
     as_json: AsJson = False,
 ) -> None:
     """Everything known about an address or a transaction."""
@@ -228,33 +231,50 @@ def inspect(
             ],
         }
         if live and not is_hash:
-            found["balances"] = _balances(one, what)
+            found["chains"] = [_look(watcher, what, blocks) for watcher in one.watchers.values()]
     if as_json:
         show_json(found)
         return
     typer.echo(f"{what}: {found['is']}" + (f", invoice {invoice.number}" if invoice else ""))
     show(found["transfers"], ("chain_id", "block", "log_index", "units", "state", "incarnation", "from", "to", "tx_hash"),
          as_json=False, empty="no transfers seen")  # fmt: skip
-    for row in found.get("balances", []):
-        typer.echo(f"{row['chain']}: {row['amount']} {row['token']}")
+    for row in found.get("chains", []):
+        held = ", ".join(f"{one['amount']} {one['token']}" for one in row["balances"])
+        typer.echo(f"{row['chain']}: {held}; {'has code' if row['deployed'] else 'no code'}")
+        show(row["logs"], ("block", "log_index", "listing", "token", "units", "tx_hash"), as_json=False,
+             empty=f"no token was sent there since block {row['since_block']}")  # fmt: skip
 
 
-def _balances(one: "App", address: str) -> list[dict[str, str]]:
-    from functools import partial
-
-    from billing.chain.verifier import balance_of
+def _look(watcher: "Watcher", address: str, blocks: int) -> dict[str, Any]:
+    """What one chain says of an address now."""
+    from billing.chain.balances import NATIVE
+    from billing.chain.inspector import inspect as look
     from billing.core.money import decimal_text
-    from billing.core.onchain import parse_address
+    from billing.core.onchain import checksum, parse_address
 
-    rows = []
-    for watcher in one.watchers.values():
-        for token in watcher.chain.tokens:
-            look = partial(balance_of, token=token.address, owner=parse_address(address), block="latest")
-            units = watcher.pool.ask(look)
-            rows.append(
-                {"chain": watcher.chain.name, "token": token.symbol, "amount": decimal_text(units, token.decimals)}
-            )
-    return rows
+    chain = watcher.chain
+    found = watcher.pool.ask(lambda node: look(node, chain, parse_address(address), blocks))
+    names = {token.address: (token.symbol, token.decimals) for token in chain.tokens} | {NATIVE: ("native coin", 18)}
+    return {
+        "chain": chain.name,
+        "deployed": found.deployed,
+        "balances": [
+            {"token": names[token][0], "amount": "unknown" if units is None else decimal_text(units, names[token][1])}
+            for token, units in found.balances.items()
+        ],
+        "since_block": found.since,
+        "logs": [
+            {
+                "block": one.block,
+                "log_index": one.log_index,
+                "listing": one.listing or "nobody listens to it",
+                "token": checksum(one.token),
+                "units": str(one.units),
+                "tx_hash": one.tx_hash,
+            }
+            for one in found.said
+        ],
+    }
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from billing.core.onchain import checksum, parse_address
 from tests.cli.scene import Site
 
 
@@ -82,3 +83,25 @@ def test_a_wallet_is_accepted_on_a_chain_and_an_unknown_chain_is_named(site: Sit
 @pytest.mark.parametrize("price", ["0", "-1", "1e3", "a lot", "1.0000000001"])
 def test_what_is_no_price_of_a_coin_is_refused(site: Site, price: str) -> None:
     site("sweep", "plan", "anvil", f"--native-price={price}").refused("is no price")
+
+
+def test_an_address_is_looked_at_closely(site: Site) -> None:
+    """Tokens that nobody listens to, zero transfers and native coin: all shown, and marked as what they are."""
+    stranger = site.node.deploy("TestUSD", "US Dollar Coin", "USDC", 6)
+    address = parse_address("0x" + "5a" * 20)
+    site.node.mint(stranger, address, 7)
+    site.node.transfer(site.usdc, address, 0)
+    site.node.transfer(site.usdc, address, 2_500_000)
+    site.node.send(address, value=10**17)
+    (chain,) = site("chain", "inspect", address, "--live", "--json").json()["chains"]
+    held = {one["token"]: one["amount"] for one in chain["balances"]}
+    assert held["USDC"] == "2.500000" and held["native coin"] == "0.1" + "0" * 17 and not chain["deployed"]
+    assert [(one["listing"], one["units"]) for one in chain["logs"]] == [
+        ("accept", "2500000"), ("accept", "0"), ("nobody listens to it", "7"),
+    ]  # fmt: skip
+    assert chain["logs"][2]["token"] == checksum(stranger)
+    told = site("chain", "inspect", address, "--live").ok().out
+    assert "nobody listens to it" in told and "2.500000 USDC" in told
+    (none,) = site("chain", "inspect", "0x" + "5b" * 20, "--live", "--blocks", "3", "--json").json()["chains"]
+    assert none["logs"] == []
+    site("chain", "inspect", "0x12", "--live").refused("is not an address")

@@ -166,7 +166,7 @@ def test_what_is_known_of_an_address_and_a_transaction(site: Site) -> None:
     address = site.invoice("acme")["address"]
     known = site("chain", "inspect", address, "--live", "--json").json()
     assert known["is"] == "invoice" and known["invoice"] == site.invoice("acme")["number"]
-    balances = {row["token"]: row["amount"] for row in known["balances"]}
+    balances = {row["token"]: row["amount"] for row in known["chains"][0]["balances"]}
     assert balances["USDC"].rstrip("0").rstrip(".") == "96" and len(known["transfers"]) == 2
     transfer = site("chain", "inspect", known["transfers"][0]["tx_hash"]).ok().out
     assert "transaction" in transfer and "final" in transfer
