@@ -1,5 +1,6 @@
 """Runs Slither over the contracts. Each of its findings is answered in findings.toml, or it fails; so does an answer to nothing.
 
+An answer names the code that it is about: one call in a loop that was answered excuses no second one in the same function.
 It reads what build.py compiled, and needs no compiler of its own.
 """
 
@@ -8,6 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ HERE = Path(__file__).resolve().parent
 SLITHER = HERE.parent / ".venv/slither/bin/slither"
 LEFT_OUT = "node_modules|src/testing|test/"
 
+Finding = tuple[str, str, tuple[str, ...]]
+"""(detector, function or parameter, the expressions that it is about)."""
 
-def findings() -> set[tuple[str, str]]:
-    """(detector, function or contract) of everything that Slither finds in what we wrote."""
+
+def findings() -> Counter[Finding]:
+    """Everything that Slither finds in what we wrote. The same may be found several times."""
     (forge,) = HERE.glob("node_modules/@foundry-rs/forge-*-*/bin")
     done = subprocess.run(
         [str(SLITHER), ".", "--ignore-compile", "--filter-paths", LEFT_OUT, "--json", "-"],
@@ -33,7 +38,14 @@ def findings() -> set[tuple[str, str]]:
         raise SystemExit(f"slither failed:\n{done.stderr[-4000:]}") from None
     if not told.get("success"):
         raise SystemExit(f"slither failed: {told.get('error')}")
-    return {(one["check"], _place(one)) for one in told["results"].get("detectors", [])}
+    return Counter((one["check"], _place(one), _code(one)) for one in told["results"].get("detectors", []))
+
+
+def answers() -> Counter[Finding]:
+    answered = tomllib.loads((HERE / "findings.toml").read_text())["finding"]
+    if blank := [one["place"] for one in answered if not one["answer"].strip()]:
+        raise SystemExit(f"contracts/findings.toml has no answer for {', '.join(blank)}")
+    return Counter((one["check"], one["place"], tuple(one["code"])) for one in answered)
 
 
 def _place(finding: dict[str, Any]) -> str:
@@ -46,16 +58,23 @@ def _place(finding: dict[str, Any]) -> str:
     return f"{parent.get('name')}.{element['name']}"
 
 
+def _code(finding: dict[str, Any]) -> tuple[str, ...]:
+    """The expressions that a finding is about, as Slither writes them; an assembly block has no name."""
+    return tuple(sorted(one["name"] for one in finding["elements"] if one["type"] == "node"))
+
+
 def main() -> int:
-    answered = {(one["check"], one["place"]) for one in tomllib.loads((HERE / "findings.toml").read_text())["finding"]}
-    found = findings()
-    for check, place in sorted(found - answered):
-        print(f"slither: {check} in {place}: mend it, or answer it in contracts/findings.toml", file=sys.stderr)
-    for check, place in sorted(answered - found):
-        print(f"slither does not find {check} in {place} any more: take the answer out", file=sys.stderr)
+    found, answered = findings(), answers()
+    for check, place, code in sorted((found - answered).elements()):
+        print(
+            f"slither: {check} in {place}, of {list(code)}: mend it, or answer it in contracts/findings.toml",
+            file=sys.stderr,
+        )
+    for check, place, code in sorted((answered - found).elements()):
+        print(f"slither does not find {check} in {place}, of {list(code)}: take the answer out", file=sys.stderr)
     if found != answered:
         return 1
-    print(f"slither: {len(found)} findings, each answered in contracts/findings.toml")
+    print(f"slither: {found.total()} findings, each answered in contracts/findings.toml")
     return 0
 
 

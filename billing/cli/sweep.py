@@ -29,11 +29,15 @@ def plan(
     with_suspense: Annotated[
         bool, typer.Option("--with-suspense", help="Also addresses whose money waits for a person")
     ] = False,
-    coin: Annotated[bool, typer.Option("--coin", help="Also native coin that was sent to payment addresses")] = False,
+    coin: Annotated[
+        bool,
+        typer.Option("--coin", help="Also native coin that was sent to payment addresses, where it is worth its gas"),
+    ] = False,
     native_price: Annotated[
         str,
         typer.Option(
-            "--native-price", help="What a native coin is worth: leave out what costs more gas than it is worth"
+            "--native-price",
+            help="What a native coin is worth in the tokens' currency: leave out tokens that cost more gas than they are worth",
         ),
     ] = "",
     max_salts: Annotated[int, typer.Option("--max-salts", min=1, max=250, help="Addresses in one transaction")] = 250,
@@ -136,16 +140,16 @@ def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
                 "to": checksum(one.to),
                 "value": "0",
                 "data": "0x" + one.data.hex(),
-                "gas_limit": one.gas_limit,
+                "gas_limit": limit,
+                "gas_limit_estimated": estimate,
                 "gas": one.gas,
-                "gas_estimated": estimate,
                 "sender": "anyone" if one.wallet.flusher == ZERO_ADDRESS else checksum(one.wallet.flusher),
                 "treasury": checksum(one.wallet.treasury),
                 "token": names[one.token],
                 "amount_units": str(one.units),
                 "deposits": [{**shown(deposit), "salt": deposit.salt} for deposit in one.deposits],
             }
-            for one, estimate in zip(found.batches, found.estimates, strict=True)
+            for one, limit, estimate in zip(found.batches, found.limits, found.estimates, strict=True)
         ],
         "by_hand": [shown(one) for one in found.by_hand],
         "too_small": [shown(one) for one in found.small],
@@ -155,6 +159,7 @@ def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
             {"address": checksum(address), "token": names[token], "transfers_units": str(a), "chain_units": str(b)}
             for (address, token), (a, b) in found.different.items()
         ],
+        "unreadable": [{"address": checksum(address), "token": names[token]} for address, token in found.unread],
     }
 
 
@@ -175,17 +180,15 @@ def _tell(found: "SweepPlan", chain: "Chain") -> None:
             "amount": decimal_text(one.units, tokens[one.token][1]),
             "addresses": len(one.deposits),
             "gas": one.gas,
-            "gas_estimated": estimate,
+            "gas_limit": limit,
         }
-        for one, estimate in zip(found.batches, found.estimates, strict=True)
+        for one, limit in zip(found.batches, found.limits, strict=True)
     ]
-    columns = ("to", "token", "amount", "addresses", "gas", "gas_estimated")
+    columns = ("to", "token", "amount", "addresses", "gas", "gas_limit")
     show(rows, columns, as_json=False, empty="nothing is worth flushing")
     if found.batches:
         typer.echo(f"about {decimal_text(found.cost, 18)} of {chain.name}'s coin at the present gas price")
-    for position, estimate in enumerate(found.estimates, 1):
-        if estimate is None:
-            typer.echo(f"transaction {position}: no endpoint estimates it; it may revert")
+    _warn(found)
     for one in found.by_hand:
         typer.echo(f"by its key: {amount(one.token, one.units)} at {checksum(one.address)}, index 0/{one.hd_index}")
     if found.small:
@@ -196,6 +199,23 @@ def _tell(found: "SweepPlan", chain: "Chain") -> None:
         typer.echo(f"{len(found.suspended)} addresses wait for a person and are left out (--with-suspense takes them)")
     for (address, token), (stored, there) in found.different.items():
         typer.echo(f"{checksum(address)}: transfers say {amount(token, stored)}, the chain {amount(token, there)}")
+
+
+def _warn(found: "SweepPlan") -> None:
+    """Where a node knows better than the measured table, and where a token tells nothing."""
+    from billing.core.onchain import checksum
+    from billing.treasury.sweep import GAS_LIMIT_MAX
+
+    for position, (one, limit, estimate) in enumerate(
+        zip(found.batches, found.limits, found.estimates, strict=True), 1
+    ):
+        if estimate is None:
+            typer.echo(f"transaction {position}: no endpoint estimates it; it may revert")
+        elif limit > one.gas_limit:
+            fewer = "; many chains allow less: take fewer with --max-salts" if limit > GAS_LIMIT_MAX else ""
+            typer.echo(f"transaction {position} needs more gas than a plain token does{fewer}")
+    for address, token in found.unread:
+        typer.echo(f"{checksum(address)}: token {checksum(token)} does not tell its balance; left out")
 
 
 @treasury.command()

@@ -30,15 +30,16 @@ class Wish:
     coin: bool = False
     """Native coin too."""
     coin_price: Decimal | None = None
-    """What a native coin is worth in the tokens' currency: what costs more gas than it is worth is left out."""
+    """What a native coin is worth in the tokens' currency: tokens that cost more gas than they are worth are left out.
+    Coin needs no price for that: its gas is paid in the same."""
 
 
 @dataclass(slots=True)
 class SweepPlan:
     """`by_hand` are deposits of xpub wallets: their key's holder moves them. `small` is below the least that is wanted, `dear`
-    costs more gas than it is worth, `suspended` waits for a person, `estimates` is what a node says that each batch uses
-    (None: it would revert, or nobody tells), `different` is where the chain does not hold what the transfers say: {(address,
-    token): (transfers, chain)}."""
+    costs more gas than it is worth, `suspended` waits for a person, `estimates` is the gas limit that a node says each batch
+    needs (None: it would revert, or nobody tells), `different` is where the chain does not hold what the transfers say:
+    {(address, token): (transfers, chain)}, `unread` where the token does not tell: [(address, token)]."""
 
     gas_price: int
     final: int
@@ -49,6 +50,12 @@ class SweepPlan:
     estimates: list[int | None] = field(default_factory=list)
     suspended: list[Deposit] = field(default_factory=list)
     different: dict[tuple[Address, Address], tuple[int, int]] = field(default_factory=dict)
+    unread: list[tuple[Address, Address]] = field(default_factory=list)
+
+    @property
+    def limits(self) -> list[int]:
+        """The gas limit to send each batch with."""
+        return [one.limit(estimate) for one, estimate in zip(self.batches, self.estimates, strict=True)]
 
     @property
     def gas(self) -> int:
@@ -99,7 +106,10 @@ class _Look:
         for (generation_id, token), group in _grouped(holdings).items():
             wallet, there = generations[generation_id], []
             for one in group:
-                deposit = deposits[one.address, token]
+                deposit = deposits.get((one.address, token))
+                if deposit is None:
+                    plan.unread.append((one.address, token))
+                    continue
                 if deposit.units != one.units and token != NATIVE:
                     plan.different[one.address, token] = (one.units, deposit.units)
                 if one.suspended and not wish.with_suspense:
@@ -111,14 +121,18 @@ class _Look:
             plan.small += small
             plan.dear += dear
             if isinstance(wallet, ForwarderWallet):
-                plan.batches += batches(wallet, token, good, wish.salts_max)
+                for batch in batches(wallet, token, good, wish.salts_max):
+                    if self._pays(batch):
+                        plan.batches.append(batch)
+                    else:
+                        plan.dear += batch.deposits
             else:
                 plan.by_hand += good
         plan.estimates = [self._estimate(one) for one in plan.batches]
         return plan
 
     def _now(self, holdings: Sequence[Holding]) -> dict[tuple[Address, Address], Deposit]:
-        """What is there now: somebody may have flushed it since, or sent more."""
+        """What is there now, where it is told: somebody may have flushed it since, or sent more."""
         head = self._node.block("latest")
         if head is None:
             raise Unavailable(f"{self._node.url} knows no block")
@@ -129,26 +143,30 @@ class _Look:
             (one.address, one.token): Deposit(
                 one.address,
                 one.token,
-                units[one.address, one.token] or 0,
+                held,
                 one.salt,
                 one.hd_index,
                 one.invoice,
                 deployed.get(one.address, False),
             )
             for one in holdings
+            if (held := units[one.address, one.token]) is not None
         }
 
     def _paying(self, deposits: list[Deposit]) -> tuple[list[Deposit], list[Deposit]]:
         """(those that are worth their gas, those that are not)."""
-        if self._wish.coin_price is None:
-            return deposits, []
-        prices = Prices(self._gas_price, self._wish.coin_price)
-        coins = Prices(self._gas_price, Decimal(1))
-        pays = {
-            one: coins.pays(one, COIN_DECIMALS) if one.token == NATIVE else prices.pays(one, self._decimals[one.token])
-            for one in deposits
-        }
-        return [one for one in deposits if pays[one]], [one for one in deposits if not pays[one]]
+        good: list[Deposit] = []
+        dear: list[Deposit] = []
+        for one in deposits:
+            (good if self._pays(one) else dear).append(one)
+        return good, dear
+
+    def _pays(self, moved: Deposit | Batch) -> bool:
+        """It is worth its gas, as far as somebody said what a coin is worth."""
+        if moved.token == NATIVE:
+            return Prices(self._gas_price, Decimal(1)).pays(moved, COIN_DECIMALS)
+        price = self._wish.coin_price
+        return price is None or Prices(self._gas_price, price).pays(moved, self._decimals[moved.token])
 
     def _estimate(self, batch: Batch) -> int | None:
         sender = batch.wallet.treasury if batch.wallet.flusher == ZERO_ADDRESS else batch.wallet.flusher

@@ -23,6 +23,10 @@ GAS_AGAIN: Final = 11_900
 GAS_LIMIT_SALT: Final = 57_000
 GAS_LIMIT_MORE: Final = 400_000
 """The limit must be higher than what is used: refunds come after the transaction."""
+GAS_LIMIT_MAX: Final = 1 << 24
+"""What one transaction may use where EIP-7825 is in force."""
+GAS_LIMIT_OVER: Final = 20
+"""One part in so many is added to a node's own estimate of a limit: balances and blocks change until it is signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Deposit:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One transaction: `flush` of some salts at one factory. `gas_limit` is what to send it with."""
+    """One transaction: `flush` of some salts at one factory. `gas_limit` is enough for a plain token."""
 
     wallet: ForwarderWallet
     token: Address
@@ -72,6 +76,12 @@ class Batch:
     def gas_limit(self) -> int:
         return GAS_LIMIT_MORE + GAS_LIMIT_SALT * len(self.deposits)
 
+    def limit(self, estimate: int | None) -> int:
+        """What to send it with, when a node says that it needs `estimate`: tokens behind proxies need more than plain ones."""
+        if estimate is None or estimate <= self.gas_limit:
+            return self.gas_limit
+        return estimate + estimate // GAS_LIMIT_OVER
+
 
 def batches(
     wallet: ForwarderWallet, token: Address, deposits: Iterable[Deposit], salts_max: int = SALTS_MAX
@@ -90,11 +100,11 @@ class Prices:
     gas_price: int
     coin: Decimal
 
-    def pays(self, deposit: Deposit, decimals: int) -> bool:
-        """A deposit, a token at par, is worth more than the gas that it adds to a flush."""
+    def pays(self, moved: Deposit | Batch, decimals: int) -> bool:
+        """A deposit, a token at par, is worth more than the gas that it adds to a flush; a flush more than all of its gas."""
         over, under = self.coin.as_integer_ratio()
-        cost = deposit.gas * self.gas_price * over * 10**decimals
-        return bool(deposit.units * under * 10**COIN_DECIMALS > cost)
+        cost = moved.gas * self.gas_price * over * 10**decimals
+        return bool(moved.units * under * 10**COIN_DECIMALS > cost)
 
 
 def worth(deposits: Sequence[Deposit], minimum: int) -> tuple[list[Deposit], list[Deposit]]:

@@ -73,7 +73,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
-    ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "different_on_chain"}),
+    ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "different_on_chain", "unreadable"}),
     ("treasury", "verify"): (("PLAN", "--issuer", "PIN"), {"chain_id", "transactions"}),
     ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days", "country", "email", "legal_name"}),
     ("tenant", "show"): (("orbit",), {"slug", "name", "credits", "labels"}),

@@ -193,21 +193,58 @@ def test_addresses_of_an_earlier_treasury_are_swept_through_their_own_factory(ma
 def test_native_coin_is_swept_as_the_plan_says(made: World) -> None:
     """Nobody listens to coin: every address is asked, and one transaction empties those that hold some."""
     addresses = paid(made, "10.00", "20.00", "30.00")
-    for address, value in zip(addresses, (3 * 10**17, 0, 2), strict=True):
+    for address, value in zip(addresses, (3 * 10**17, 0, 2 * 10**17), strict=True):
         if value:
             made.node.send(address, value=value)
     found = plan(made, coin=True)
     coins = [one for one in found.batches if one.token == ZERO_ADDRESS]
-    assert [[one.units for one in batch.deposits] for batch in coins] == [[3 * 10**17, 2]]
+    assert [[one.units for one in batch.deposits] for batch in coins] == [[3 * 10**17, 2 * 10**17]]
     assert not found.different and len(found.estimates) == 2
-    (cheap,) = [one for one in plan(made, coin=True, coin_price=Decimal(2_000)).batches if one.token == ZERO_ADDRESS]
-    assert [one.address for one in cheap.deposits] == addresses[:1], "two wei are not worth their gas"
-    before = made.node.request("eth_getBalance", [made.treasury, "latest"])
+    wallet = coins[0].wallet
+    file = safe_file(31337, coins, "Coins", made.clock.now())
+    _, (checked,) = verify(file, wallets_of([wallet.pin()], [wallet.treasury], []))
+    assert (checked.token, checked.addresses) == (ZERO_ADDRESS, [addresses[0], addresses[2]])
+    (before,) = made.node.coins([made.treasury], head(made))
     made.node.send(coins[0].to, coins[0].data)
-    after = made.node.request("eth_getBalance", [made.treasury, "latest"])
-    assert int(after, 16) - int(before, 16) == 3 * 10**17 + 2
+    (after,) = made.node.coins([made.treasury], head(made))
+    assert after - before == 5 * 10**17
     made.settle()
     assert made.findings() == []
+
+
+def head(made: World) -> int:
+    block = made.node.block("latest")
+    assert block is not None
+    return block.number
+
+
+def test_coin_that_is_worth_less_than_its_own_gas_is_left_out_without_any_price(made: World) -> None:
+    """Anybody may send a wei to every address; a plan does not pay for that."""
+    addresses = paid(made, "10.00", "20.00")
+    made.node.send(addresses[0], value=3 * 10**17)
+    made.node.send(addresses[1], value=2)
+    found = plan(made, coin=True)
+    (coins,) = [one for one in found.batches if one.token == ZERO_ADDRESS]
+    assert [one.address for one in coins.deposits] == addresses[:1]
+    assert [(one.address, one.token) for one in found.dear] == [(addresses[1], ZERO_ADDRESS)]
+
+
+def test_a_transaction_that_is_not_worth_its_gas_as_a_whole_is_left_out(made: World) -> None:
+    """Each address pays for itself, and they do not pay for the transaction that all of them need."""
+    (address,) = paid(made, "0.20")
+    made.node.request("anvil_setNextBlockBaseFeePerGas", [hex(10**9)])
+    made.node.mine(1)
+    price = plan(made).gas_price
+    cents = Decimal(20 * 10**16) / (price * 65_000)  # worth 65,000 gas: more than the address needs, less than both
+    found = plan(made, coin_price=cents.quantize(Decimal("0.01")))
+    assert not found.batches and [one.address for one in found.dear] == [address]
+
+
+def test_a_token_that_does_not_tell_a_balance_is_no_empty_address(made: World) -> None:
+    (address,) = paid(made, "200.00")
+    made.node.request("anvil_setCode", [made.usdc, "0x60006000fd"])
+    found = plan(made)
+    assert found.unread == [(address, made.usdc)] and not found.different and not found.batches
 
 
 def test_what_costs_more_gas_than_it_is_worth_is_left_out(made: World) -> None:
@@ -226,4 +263,27 @@ def test_a_node_estimates_each_transaction(made: World) -> None:
     (estimate,) = plan(made).estimates
     (batch,) = plan(made).batches
     used = int(made.node.send(batch.to, batch.data)["gasUsed"], 16)
-    assert estimate is not None and used <= estimate <= batch.gas_limit
+    assert estimate is not None and used <= estimate <= batch.gas_limit == batch.limit(estimate)
+
+
+def test_a_token_that_needs_more_gas_than_the_table_says_gets_a_limit_that_does(made: World) -> None:
+    """Many tokens stand behind a proxy, and look at lists before they move."""
+    paid(made, *["10.00"] * 4)
+    behind_proxies(made, made.usdc, 60)
+    found = plan(made)
+    (batch,), (estimate,) = found.batches, found.estimates
+    assert estimate is not None and estimate > batch.gas_limit
+    flush = {"from": made.treasury, "to": batch.to, "data": "0x" + batch.data.hex()}
+    with pytest.raises(Conflict, match="revert"):
+        made.node.request("eth_call", [flush | {"gas": hex(batch.gas_limit)}, "latest"])
+    made.node.request("eth_call", [flush | {"gas": hex(found.limits[0])}, "latest"])
+
+
+def behind_proxies(made: World, token: Address, depth: int) -> None:
+    """The same token with the same balances, whose code is so many proxies further away."""
+    code = "0x" + made.node.code(token).hex()
+    for number in range(depth):
+        at = f"0x{0xABCD0000 + number:040x}"
+        made.node.request("anvil_setCode", [at, code])
+        code = f"0x363d3d373d3d3d363d73{at[2:]}5af43d82803e903d91602b57fd5bf3"
+    made.node.request("anvil_setCode", [token, code])
