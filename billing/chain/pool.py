@@ -44,18 +44,26 @@ class Pool:
                 answer = what(endpoint.node)
             except (Unavailable, Untrusted) as failed:
                 error = failed
-                endpoint.failures += 1
-                endpoint.last_error = str(failed)
-                pause = min(timedelta(seconds=2 ** min(endpoint.failures, 16)), PAUSE_MAX)
-                endpoint.rests_until = self._clock.now() + pause
-                if isinstance(failed, Busy):
-                    rest = min(timedelta(seconds=failed.rest_seconds), PAUSE_MAX)
-                    endpoint.busy_until = endpoint.rests_until = self._clock.now() + max(pause, rest)
+                self.failed(endpoint, failed)
             else:
                 endpoint.failures, endpoint.last_error = 0, ""
                 endpoint.rests_until = endpoint.busy_until = None
                 return answer
         raise error or Unavailable(self._busy())
+
+    def failed(self, endpoint: Endpoint, error: Unavailable | Untrusted) -> None:
+        endpoint.failures += 1
+        endpoint.last_error = str(error)
+        pause = min(timedelta(seconds=2 ** min(endpoint.failures, 16)), PAUSE_MAX)
+        endpoint.rests_until = self._clock.now() + pause
+        if isinstance(error, Busy):
+            rest = min(timedelta(seconds=error.rest_seconds), PAUSE_MAX)
+            endpoint.busy_until = endpoint.rests_until = self._clock.now() + max(pause, rest)
+
+    def others(self, node: Node) -> list[Endpoint]:
+        """Those that may be asked beside a node: none that rests."""
+        now = self._clock.now()
+        return [one for one in self._endpoints if one.node is not node and (one.rests_until or now) <= now]
 
     def _in_order(self) -> list[Endpoint]:
         """Rested ones first; when all rest, the one that rests least is asked all the same."""

@@ -33,6 +33,11 @@ _TOO_LARGE: Final = (
     "range", "too many", "more than", "limit", "too large", "too big", "exceed", "timeout", "timed out", "10000", "max results",
 )  # fmt: skip
 _RATE: Final = ("rate", "too many requests", "quota", "capacity")
+_UNTOLD: Final = ("not found", "unknown block", "invalid", "not supported", "unsupported", "0x prefix")
+
+
+class Untold(Unavailable):
+    """The node has no such block, or does not know the word for it."""
 
 
 Observer = Callable[[str, str, int], None]
@@ -234,14 +239,20 @@ class HttpNode:
             return Unavailable(f"{self.url} limits the rate of requests: {message}")
         if method == "eth_getLogs" and any(word in words for word in _TOO_LARGE):
             return RangeTooLarge(f"{self.url}: {message}")
-        return Unavailable(f"{self.url} refused {method}: {message}")
+        kind = Untold if any(word in words for word in _UNTOLD) else Unavailable
+        return kind(f"{self.url} refused {method}: {message}")
 
     def chain_id(self) -> int:
         return quantity(self.request("eth_chainId", []))
 
     def block(self, which: int | str) -> Block | None:
         tag = hex(which) if isinstance(which, int) else which
-        return self._block(which, self.request("eth_getBlockByNumber", [tag, False]))
+        try:
+            return self._block(which, self.request("eth_getBlockByNumber", [tag, False]))
+        except Untold:
+            if which in ("safe", "finalized"):  # some nodes have an error for what others call null
+                return None
+            raise
 
     def blocks(self, numbers: Sequence[int]) -> list[Block | None]:
         """In batches. When an endpoint refuses one, its blocks are asked for one by one, and the next batches are smaller."""

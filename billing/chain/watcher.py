@@ -350,10 +350,24 @@ class Watcher:
                     raise Untrusted(f"{node.url} says that block {number} is gone; {endpoint.node.url} does not")
         return [block_hash for _, block_hash in gone]
 
+    def _tagged(self, node: Node, tag: str) -> Block | None:
+        """The block of a tag. When the node does not tell, another endpoint's word counts if the block is on the node's chain."""
+        told = node.block(tag)
+        for endpoint in self.pool.others(node) if told is None else ():
+            try:
+                self._prove(endpoint.node)
+                found = endpoint.node.block(tag)
+            except (Unavailable, Untrusted) as error:
+                self.pool.failed(endpoint, error)
+                continue
+            if found is not None and self._believes(node, found.number, found.hash):
+                return found
+        return told
+
     def _settle(self, node: Node, cursor: Cursor, done: Progress) -> None:
         """Move transfers on as blocks get old enough, or as the chain's own tags pass them."""
         finality, now = self.chain.finality, self._clock.now()
-        tags = Tags(**{tag: found.number for tag in finality.tags if (found := node.block(tag)) is not None})
+        tags = Tags(**{tag: found.number for tag in finality.tags if (found := self._tagged(node, tag)) is not None})
         confirmed = finality.confirmed_up_to(cursor.number, tags)
         final = finality.final_up_to(cursor.number, tags)
         after_confirm = TRANSFER.next(ChainState.SEEN, ChainEvent.CONFIRM)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from billing.bootstrap import App
+from billing.chain.block import Block
+from billing.chain.node import Node
 from billing.chain.watcher import Watcher
 from billing.core.errors import StablemeterError
 from billing.core.onchain import checksum
@@ -121,12 +123,21 @@ def _wallet(app: App) -> str:
     return f"xpub, pin {wallet.pin()}; its addresses commit to nothing"
 
 
-def _tag(app: App, watcher: Watcher, tag: str) -> None:
+def _block_of(node: Node, tag: str) -> Block | None:
+    """None too when the endpoint does not answer: another one may."""
+    try:
+        return node.block(tag)
+    except StablemeterError:
+        return None
+
+
+def told_tag(watcher: Watcher, tag: str, now: datetime) -> None:
     """Raises when a tag that payments wait for is not told, or stands still."""
-    tagged = watcher.pool.ask(lambda node: node.block(tag))
+    told = (_block_of(endpoint.node, tag) for endpoint in watcher.pool.endpoints)
+    tagged = next((block for block in told if block is not None), None)
     if tagged is None:
         raise StablemeterError(f"no block is {tag}", remedy="wait, or set confirmations and final_confirmations")
-    age = int((app.clock.now() - tagged.mined_at).total_seconds())
+    age = int((now - tagged.mined_at).total_seconds())
     if age > watcher.chain.stall_seconds:
         raise StablemeterError(
             f"the newest {tag} block is {age} s old: payments do not become {tag}", remedy="see docs/finality.md"
@@ -140,7 +151,7 @@ def _chain(app: App, chain_id: int) -> str:
     assert head is not None
     age = int((app.clock.now() - head.mined_at).total_seconds())
     for tag in sorted(watcher.chain.finality.tags):
-        _tag(app, watcher, tag)
+        told_tag(watcher, tag, app.clock.now())
     tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
     return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; {_treasury(app, watcher)}"
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from billing.chain.block import Block
 from billing.chain.policy import Band, Finality, Tags
 from billing.chain.pool import Pool
 from billing.chain.tokens import Token
@@ -197,3 +198,62 @@ def test_finality_that_stands_still_is_noticed_once_it_is_too_long(database: Dat
     node.block = blocks  # type: ignore[method-assign]
     chain.extend()
     assert one.tick().stalled == 0
+
+
+class Tagless(MemoryNode):
+    """Does not tell the chain's tags."""
+
+    def block(self, which: int | str) -> Block | None:
+        return None if which in ("safe", "finalized") else super().block(which)
+
+
+def paid_long_ago(chain: MemoryChain) -> MemoryChain:
+    for _ in range(3):
+        chain.extend()
+    chain.extend(transfers=[(PAYER, MINE, 1_000_000, "one")])
+    for _ in range(20):
+        chain.extend()
+    return chain
+
+
+def states(database: Database) -> list[str]:
+    with database.transaction() as session:
+        return list(session.execute(text("SELECT state FROM transfer WHERE state <> 'orphaned'")).scalars())
+
+
+def on(database: Database, finality: Finality, *nodes: MemoryNode) -> Watcher:
+    clock = ManualClock(at(0))
+    wanted = Chain(1, "memory", (Token(1, "USDC", TOKEN, 6),), finality, start=1)
+    return Watcher(database, clock, wanted, Pool(nodes, clock), Watched(), no_fence)
+
+
+def test_payments_count_by_depth_where_nobody_tells_the_tags(database: Database) -> None:
+    on(database, Finality(2, "finalized"), Tagless(paid_long_ago(MemoryChain()))).sync()
+    assert states(database) == ["confirmed"]
+
+
+def test_another_endpoint_tells_the_tags_when_the_first_does_not(database: Database) -> None:
+    chain = paid_long_ago(MemoryChain())
+    one = on(database, Finality("finalized", "finalized"), Tagless(chain), Tagless(chain), MemoryNode(chain))
+    one.sync()
+    assert states(database) == ["final"]
+    assert [endpoint.failures for endpoint in one.pool.endpoints] == [0, 0, 0]
+
+
+def test_a_tag_of_another_branch_is_not_believed(database: Database) -> None:
+    chain, other = paid_long_ago(MemoryChain()), MemoryChain()
+    for number in range(40):
+        other.extend(f"other {number}")
+    on(database, Finality("finalized", "finalized"), Tagless(chain), MemoryNode(other)).sync()
+    assert states(database) == ["seen"]
+
+
+def test_an_endpoint_that_fails_to_tell_a_tag_rests_and_holds_nothing_up(database: Database) -> None:
+    chain = paid_long_ago(MemoryChain())
+    dead = MemoryNode(chain)
+    dead.down = True
+    one = on(database, Finality(2, "finalized"), Tagless(chain), dead)
+    one.sync()
+    one.tick()
+    assert states(database) == ["confirmed"]
+    assert [endpoint.failures for endpoint in one.pool.endpoints] == [0, 1], "it was asked once, and rests"

@@ -144,3 +144,39 @@ def test_an_endpoint_that_asks_for_a_rest_is_left_alone_and_another_one_asked() 
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def refusing(code: int, message: str) -> Callable[[str, bytes], tuple[int, bytes]]:
+    def answer(path: str, body: bytes) -> tuple[int, bytes]:
+        error = {"code": code, "message": message}
+        return 200, orjson.dumps({"jsonrpc": "2.0", "id": orjson.loads(body)["id"], "error": error})
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (-32000, "finalized block not found"),
+        (-39001, "Unknown block"),
+        (-32602, "invalid argument 0: hex string without 0x prefix"),
+        (-32602, "the tag is not supported"),
+    ],
+)
+def test_a_tag_that_is_refused_is_not_told_and_a_number_that_is_refused_is_a_failure(code: int, message: str) -> None:
+    with http_server(refusing(code, message)) as url:
+        node = HttpNode(url)
+        assert node.block("finalized") is None and node.block("safe") is None
+        for which in ("latest", 7):
+            with pytest.raises(Unavailable):
+                node.block(which)
+        node.close()
+
+
+@pytest.mark.parametrize("message", ["rate limit: block not found", "quota is invalid", "internal error"])
+def test_an_endpoint_that_is_busy_or_broken_did_not_say_that_there_is_no_tag(message: str) -> None:
+    with http_server(refusing(-32000, message)) as url:
+        node = HttpNode(url)
+        with pytest.raises(Unavailable):
+            node.block("finalized")
+        node.close()
