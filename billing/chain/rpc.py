@@ -33,7 +33,7 @@ _TOO_LARGE: Final = (
     "range", "too many", "more than", "limit", "too large", "too big", "exceed", "timeout", "timed out", "10000", "max results",
 )  # fmt: skip
 _RATE: Final = ("rate", "too many requests", "quota", "capacity")
-_TOO_HEAVY: Final = ("gas", "timeout", "timed out", "aborted", "too large", "too big", "response size")
+_TOO_HEAVY: Final = ("gas", "oog", "timeout", "timed out", "aborted", "too large", "too big", "response size")
 
 
 Observer = Callable[[str, str, int], None]
@@ -229,7 +229,9 @@ class HttpNode:
         detail = error if isinstance(error, dict) else {}
         message = str(detail.get("message", error))[:200]
         words = message.lower()
-        if method in ("eth_call", "eth_estimateGas") and (detail.get("code") == 3 or "revert" in words):
+        if method in ("eth_call", "eth_estimateGas") and (
+            detail.get("code") == 3 or "revert" in words or "opcode" in words
+        ):
             return Conflict(f"the call reverts: {message}")
         if method == "eth_call" and any(word in words for word in _TOO_HEAVY):
             return RangeTooLarge(f"{self.url}: {message}")
