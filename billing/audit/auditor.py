@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from billing.audit import store
-from billing.audit.balances import CHECK, BalanceAudit
+from billing.audit.balances import CHECK, BalanceAudit, Looked
 from billing.audit.finding import Finding
 from billing.chain.watcher import Watcher
 from billing.core.clock import Clock
@@ -37,9 +37,11 @@ class Auditor:
     ) -> None:
         """`watchers` is asked for late: reaching chains is the slow part, and needs their libraries."""
         self._database, self._clock, self._archive, self._watchers = database, clock, archive, watchers
+        self._balances = BalanceAudit(database)
 
-    def run(self, *, chains: bool = True, actor: str = "daemon") -> AuditResult:
-        """All checks; without `chains` only those that need no network."""
+    def run(self, *, chains: bool = True, fresh: bool = True, actor: str = "daemon") -> AuditResult:
+        """All checks; without `chains` only those that need no network. `fresh` looks at balances anew, whenever they were
+        looked at last."""
         result = AuditResult()
         with self._database.transaction() as session:
             for name, query in store.QUERIES.items():
@@ -52,7 +54,7 @@ class Auditor:
         for watcher in self._watchers().values() if chains else ():
             name = CHECK.format(watcher.chain.name)
             try:
-                result.findings += BalanceAudit(self._database).run(watcher, self._clock.now())
+                result.findings += self._balances.run(watcher, self._clock.now(), fresh=fresh)
                 result.checked.append(name)
             except StablemeterError as error:
                 result.skipped.append(f"{name}: {error}")
@@ -65,6 +67,10 @@ class Auditor:
             }
             record(session, Deed(self._clock.now(), actor, "audit", "audit", details=details))
         return result
+
+    def look(self, chain_id: int) -> Looked:
+        """A part of the addresses whose balances it is time to look at. Raises Unavailable when no endpoint answers."""
+        return self._balances.look(self._watchers()[chain_id], self._clock.now())
 
     def _documents(self, session: Session) -> tuple[str, list[Finding]]:
         name, findings = "documents are unchanged and stand for their addresses", []

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.core.onchain import Address, Hash32
+from billing.core.onchain import Hash32
 from billing.db.tables.invoicing import CreditNoteRow, InvoiceRow
 from billing.db.tables.metering import ReadingRow
 from billing.db.tables.wallets import PaymentAddressRow
@@ -146,20 +146,6 @@ def posted(session: Session, prefix: str, up_to: tuple[int, int]) -> dict[str, i
         {"prefix": f"{prefix}:{up_to[0]}:%", "number": up_to[1]},
     )
     return {row.account: int(row.units) for row in rows}
-
-
-def addresses_to_look_at(session: Session, day: int) -> list[Address]:
-    """Addresses on which money may lie that nobody saw: of invoices that are not paid, and a thirtieth of the others, another
-    one each day. At most 2,000 of each."""
-    rows = session.execute(
-        text(
-            "(SELECT a.address FROM payment_address a JOIN invoice i ON i.id = a.invoice_id"
-            "  WHERE i.status IN ('open', 'uncollectible') ORDER BY a.id DESC LIMIT 2000)"
-            " UNION (SELECT address FROM payment_address WHERE kind <> 'treasury' AND id % 30 = :day % 30 LIMIT 2000)"
-        ),
-        {"day": day},
-    )
-    return [Address(row.address) for row in rows]
 
 
 def opened(session: Session, place: str) -> bool:

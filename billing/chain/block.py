@@ -55,6 +55,13 @@ def hash32(text: Any) -> Hash32:
     return Hash32(text.lower())
 
 
+def parameter(which: int | str) -> Any:
+    """A block as nodes want it named: by number, by tag, or by hash (EIP-1898), and then only while it is on their chain."""
+    if isinstance(which, int):
+        return hex(which)
+    return {"blockHash": which, "requireCanonical": True} if len(which) == 66 else which
+
+
 def block(raw: Any) -> Block:
     """Decode a header. Raises Untrusted."""
     if not isinstance(raw, dict):

@@ -53,15 +53,20 @@ class Node(Protocol):
         ...
 
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
-        """`eth_call`. Raises Conflict when the call reverts."""
+        """`eth_call` at a block, named by number, tag or hash. Raises Conflict when the call reverts, RangeTooLarge when it is
+        too much work."""
         ...
 
-    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int) -> list[bytes | None]:
+    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int | str) -> list[bytes | None]:
         """Several calls of (contract, data) at a block, in the order given; None for each that reverts."""
         ...
 
-    def coins(self, owners: Sequence[Address], block: int) -> list[int]:
+    def coins(self, owners: Sequence[Address], block: int | str) -> list[int]:
         """What addresses hold of the native coin at a block, in its smallest unit."""
+        ...
+
+    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        """What became of a transaction, as the node tells it; None when it does not know it."""
         ...
 
     def code(self, address: Address) -> bytes: ...

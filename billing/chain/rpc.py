@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
-from billing.chain.block import Block, block, quantity
+from billing.chain.block import Block, block, parameter, quantity
 from billing.chain.budget import Budget
 from billing.chain.node import Busy, RangeTooLarge
 from billing.core.errors import Conflict, StablemeterError, Unavailable, Untrusted
@@ -33,6 +33,7 @@ _TOO_LARGE: Final = (
     "range", "too many", "more than", "limit", "too large", "too big", "exceed", "timeout", "timed out", "10000", "max results",
 )  # fmt: skip
 _RATE: Final = ("rate", "too many requests", "quota", "capacity")
+_TOO_HEAVY: Final = ("gas", "oog", "timeout", "timed out", "aborted", "too large", "too big", "response size")
 _UNTOLD: Final = ("not found", "unknown block", "invalid", "not supported", "unsupported", "0x prefix")
 
 
@@ -233,8 +234,12 @@ class HttpNode:
         detail = error if isinstance(error, dict) else {}
         message = str(detail.get("message", error))[:200]
         words = message.lower()
-        if method in ("eth_call", "eth_estimateGas") and (detail.get("code") == 3 or "revert" in words):
+        if method in ("eth_call", "eth_estimateGas") and (
+            detail.get("code") == 3 or "revert" in words or "opcode" in words
+        ):
             return Conflict(f"the call reverts: {message}")
+        if method == "eth_call" and any(word in words for word in _TOO_HEAVY):
+            return RangeTooLarge(f"{self.url}: {message}")
         if any(word in words for word in _RATE):
             return Unavailable(f"{self.url} limits the rate of requests: {message}")
         if method == "eth_getLogs" and any(word in words for word in _TOO_LARGE):
@@ -342,15 +347,20 @@ class HttpNode:
         return raw
 
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
-        tag = hex(block) if isinstance(block, int) else block
-        return self._bytes(self.request("eth_call", [{"to": to, "data": "0x" + data.hex()}, tag]))
+        return self._bytes(self.request("eth_call", [{"to": to, "data": "0x" + data.hex()}, parameter(block)]))
 
-    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int) -> list[bytes | None]:
-        params = [[{"to": to, "data": "0x" + data.hex()}, hex(block)] for to, data in wanted]
+    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int | str) -> list[bytes | None]:
+        params = [[{"to": to, "data": "0x" + data.hex()}, parameter(block)] for to, data in wanted]
         return [None if raw is None else self._bytes(raw) for raw in self._many("eth_call", params)]
 
-    def coins(self, owners: Sequence[Address], block: int) -> list[int]:
-        return [quantity(raw) for raw in self._many("eth_getBalance", [[owner, hex(block)] for owner in owners])]
+    def coins(self, owners: Sequence[Address], block: int | str) -> list[int]:
+        return [quantity(raw) for raw in self._many("eth_getBalance", [[owner, parameter(block)] for owner in owners])]
+
+    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        raw = self.request("eth_getTransactionReceipt", [tx_hash])
+        if raw is not None and not isinstance(raw, dict):
+            raise Untrusted(f"{self.url} answered with something that is no receipt")
+        return raw
 
     def code(self, address: Address) -> bytes:
         return self._bytes(self.request("eth_getCode", [address, "latest"]))

@@ -51,6 +51,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
         for chain, one in zip(app.chains, app.settings.chains, strict=True):
             table.append(Job(f"watch {chain.name}", RoleName.WATCHER, one.poll_seconds, _watch(app, chain.chain_id)))
             table.append(Job(f"prove {chain.name}", RoleName.WATCHER, 60, _prove(app, chain.chain_id)))
+            table.append(Job(f"balances {chain.name}", RoleName.WATCHER, 300, _balances(app, chain.chain_id)))
             table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
         table.append(Job("reconcile", RoleName.WATCHER, 1, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
@@ -151,6 +152,19 @@ def _prove(app: App, chain_id: int) -> Callable[[], bool]:
     return tick
 
 
+def _balances(app: App, chain_id: int) -> Callable[[], bool]:
+    def tick() -> bool:
+        if not app.budgets[chain_id].ample:  # what is left is for new payments
+            return False
+        done = app.auditor.look(chain_id)
+        metrics.BALANCES.labels(app.watchers[chain_id].chain.name, "read").inc(done.read)
+        metrics.BALANCES.labels(app.watchers[chain_id].chain.name, "counted").inc(done.counted)
+        metrics.BALANCES.labels(app.watchers[chain_id].chain.name, "forgotten").inc(done.forgotten)
+        return done.read > 0
+
+    return tick
+
+
 def _check(app: App, chain_id: int) -> Callable[[], bool]:
     def tick() -> bool:
         app.check_chain(chain_id)
@@ -174,7 +188,7 @@ def _reconcile(app: App) -> bool:
 
 
 def _audit(app: App) -> bool:
-    result = app.auditor.run()
+    result = app.auditor.run(fresh=False)
     for finding in result.findings[:20]:
         logger("audit").error("finding", check=finding.check, subject=finding.subject, detail=finding.detail)
     if result.findings:

@@ -228,6 +228,29 @@ def keep_asking(session: Session, question: Question, now: datetime) -> bool:
     return row is None
 
 
+def ask_anew(session: Session, question: Question, now: datetime) -> None:
+    """Ask, unless it is asked; what a person has answered is asked again once there is something else to tell."""
+    row = session.exec(
+        select(ExceptionRow)
+        .where(ExceptionRow.kind == question.kind, ExceptionRow.subject == question.subject)
+        .order_by(col(ExceptionRow.id).desc())
+        .limit(1)
+    ).first()
+    if row is not None and (row.status == "open" or (row.detail == question.detail and row.resolution != OBSOLETE)):
+        keep_asking(session, question, now)
+    else:
+        ask(session, question, now)
+
+
+def drop(session: Session, kind: str, subjects: Sequence[str], reason: str, now: datetime) -> None:
+    """Nothing is left of these subjects: close what is open, and what was only acknowledged."""
+    undecided = (col(ExceptionRow.status) == "open") | (col(ExceptionRow.resolution) == "acknowledge")
+    for row in session.exec(
+        select(ExceptionRow).where(ExceptionRow.kind == kind, col(ExceptionRow.subject).in_(subjects), undecided)
+    ):
+        _close(session, row, reason, now)
+
+
 def asked_about(session: Session, kind: str, prefix: str) -> list[str]:
     """The subjects, of those that begin so, of questions that are open."""
     return list(

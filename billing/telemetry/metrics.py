@@ -47,6 +47,12 @@ PROVEN_DIFFERENCES: Final = Counter(
     ["chain", "kind"],
     registry=_registry,
 )
+BALANCES: Final = Counter(
+    "stablemeter_balances",
+    "Balances of addresses: read near the head, counted once their block was final, forgotten because it left the chain.",
+    ["chain", "outcome"],
+    registry=_registry,
+)
 ENDPOINT_FAILURES: Final = Counter(
     "stablemeter_rpc_failures", "Failed rounds with an RPC endpoint.", ["chain", "endpoint"], registry=_registry
 )
@@ -130,7 +136,8 @@ GAUGES: Final = (
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN,
-    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, ENDPOINT_FAILURES, RPC_CALLS, JOBS, JOB_SECONDS, REQUESTS,
+    BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, BALANCES, ENDPOINT_FAILURES, RPC_CALLS,
+    JOBS, JOB_SECONDS, REQUESTS,
 )  # fmt: skip
 
 Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]

@@ -102,11 +102,14 @@ class MemoryNode:
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
         raise Conflict("nothing can be called here")
 
-    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int) -> list[bytes | None]:
+    def call_many(self, wanted: Sequence[tuple[Address, bytes]], block: int | str) -> list[bytes | None]:
         return [None for _ in wanted]
 
-    def coins(self, owners: Sequence[Address], block: int) -> list[int]:
+    def coins(self, owners: Sequence[Address], block: int | str) -> list[int]:
         return [0 for _ in owners]
+
+    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        return None
 
     def code(self, address: Address) -> bytes:
         return b"\x01"

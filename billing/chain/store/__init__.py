@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
-from billing.chain.store import proofs
+from billing.chain.store import proofs, readings
 from billing.chain.transfer import Transfer
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, Hash32
@@ -124,6 +124,7 @@ def rewind(session: Session, chain_id: int, to: Block, now: datetime) -> None:
         forget_blocks(session, chain_id, above=to.number)
         row.confirmed_number = min(row.confirmed_number, to.number)
         row.final_number = min(row.final_number, to.number)
+        readings.forget_above(session, chain_id, to.number)
     row.cursor_number, row.cursor_hash, row.cursor_mined_at = to.number, to.hash, to.mined_at
     row.rewind_to, row.rewind_takes_back, row.stopped, row.updated_at = None, False, "", now
     session.add(row)

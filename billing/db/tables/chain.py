@@ -127,3 +127,33 @@ class DoubtRow(SQLModel, table=True):
     why: str
     found_at: datetime = Field(sa_type=UtcTime)
     cleared_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class BalanceRow(SQLModel, table=True):
+    """What an address held of a token (the zero address: of the native coin) in a block. A place has at most two: the newest
+    that was counted, and one whose block is not final yet."""
+
+    __tablename__: ClassVar[Any] = "balance_reading"
+    __table_args__ = (
+        Index(
+            "uq_balance_reading_waiting", "chain_id", "address", "token_address", unique=True,
+            postgresql_where=text("counted_at is null"),
+        ),
+        Index(
+            "uq_balance_reading_counted", "chain_id", "address", "token_address", unique=True,
+            postgresql_where=text("counted_at is not null"),
+        ),
+    )  # fmt: skip
+
+    id: int | None = key()
+    chain_id: int = Field(sa_type=BigInteger)
+    address: str
+    token_address: str
+    block_number: int = Field(sa_type=BigInteger)
+    block_hash: str
+    units: int | None = Field(default=None, sa_type=Units, nullable=True)
+    why: str = ""
+    """Why there is no number: the token does not tell, or endpoints contradict each other."""
+
+    read_at: datetime = Field(sa_type=UtcTime)
+    counted_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
