@@ -382,9 +382,8 @@ class Watcher:
             ):
                 done.moved += reach.move_up_to(session, chain_id, state, after, up_to, now)
             if finality.bands:
-                scales = {token.address: token.decimals for token in self.chain.tokens}
                 bands = finality.bands_up_to(cursor.number, tags)
-                done.moved += reach.confirm_small(session, chain_id, bands, scales, now)
+                done.moved += reach.confirm_small(session, chain_id, bands, self.chain.tokens, now)
             reach.set_reach(session, chain_id, confirmed, final, now)
             still = reach.still_seconds(session, chain_id, now)
             done.stalled = still if still >= self.chain.stall_seconds else 0

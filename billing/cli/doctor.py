@@ -1,7 +1,7 @@
 """What `stablemeter doctor` looks at: one line each, with what to do when it is wrong."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ from billing.metering.sources.csvfile import CsvSource
 from billing.metering.sources.dcgm import DcgmSource
 from billing.metering.sources.kubernetes import KubernetesSource
 from billing.metering.sources.slurm import SlurmSource
-from billing.wallets.safe import safe
+from billing.wallets.safe import Safe, safe
 from billing.wallets.wallet import ForwarderWallet, TreasuryKind
 
 OWNERS_SHOWN: Final = 10
@@ -47,6 +47,8 @@ def examine(app: App) -> list[Check]:
         checks.append(_check(f"chain {chain.name}", lambda chain_id=chain.chain_id: _chain(app, chain_id)))  # type: ignore[misc]
     if not app.chains:
         checks.append(Check("chains", False, "none is configured; add [[chains]]"))
+    if isinstance(app.wallet, ForwarderWallet) and app.wallet.treasury_kind is TreasuryKind.CONTRACT and app.chains:
+        checks.append(_check("treasury", lambda: signers(_safes(app))))
     return checks
 
 
@@ -153,17 +155,37 @@ def _chain(app: App, chain_id: int) -> str:
     for tag in sorted(watcher.chain.finality.tags):
         told_tag(watcher, tag, app.clock.now())
     tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
-    return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; {_treasury(app, watcher)}"
+    return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; the wallet is accepted"
 
 
-def _treasury(app: App, watcher: Watcher) -> str:
-    """Who may move the money on a chain."""
-    wallet = app.wallet
-    if not isinstance(wallet, ForwarderWallet) or wallet.treasury_kind is not TreasuryKind.CONTRACT:
-        return "the wallet is accepted"
-    found = watcher.pool.ask(lambda node: safe(node, wallet.treasury))
-    if found is None:
-        return "the wallet is accepted; its treasury is a contract, but no Safe"
-    owners = ", ".join(checksum(owner) for owner in found.owners[:OWNERS_SHOWN])
-    advice = "; ADVICE: one person alone can move everything" if found.threshold == 1 else ""
-    return f"the wallet is accepted; its treasury is a Safe, {found.threshold} of {len(found.owners)} sign: {owners}{advice}"
+def _safes(app: App) -> dict[str, Safe | None]:
+    """{chain: who signs there}, of the chains that answer; None where the treasury is no Safe."""
+    found: dict[str, Safe | None] = {}
+    for watcher in app.watchers.values():
+        try:
+            found[watcher.chain.name] = watcher.pool.ask(lambda node: safe(node, app.wallet.treasury))  # type: ignore[union-attr]
+        except StablemeterError:  # the line of that chain says so
+            continue
+    return found
+
+
+def signers(found: Mapping[str, Safe | None]) -> str:
+    """Who may move the money. The address is the same on every chain; that nobody else holds it on one of them is what is
+    looked at. Raises when the chains differ."""
+    told = {chain: None if one is None else (frozenset(one.owners), one.threshold) for chain, one in found.items()}
+    if len(set(told.values())) > 1:
+        each = "; ".join(f"{chain}: {_signs(one)}" for chain, one in found.items())
+        raise StablemeterError(
+            f"others may move the money on one chain than on another: {each}",
+            remedy="take the chain where it is not yours out of the settings",
+        )
+    one = next(iter(found.values()), None)
+    advice = "; ADVICE: one person alone can move everything" if one and one.threshold == 1 else ""
+    return f"{_signs(one)}{advice}" if found else "no chain answers"
+
+
+def _signs(one: Safe | None) -> str:
+    if one is None:
+        return "a contract, but no Safe"
+    owners = ", ".join(checksum(owner) for owner in one.owners[:OWNERS_SHOWN])
+    return f"a Safe, {one.threshold} of {len(one.owners)} sign: {owners}"

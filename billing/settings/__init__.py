@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, TokenSettings, WalletSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
-from billing.settings.presets import OTHER_CREATE2
+from billing.settings.presets import other_create2
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
 
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must be unique")
         for chain in self.chains if self.wallet.mode == "forwarder" else ():
-            if chain.chain_id in OTHER_CREATE2:
+            if chain.chain_id in other_create2():
                 raise ValueError(
                     f"chains.{chain.name}: chain {chain.chain_id} computes contract addresses in another way, so money sent"
                     " there could not be moved; it works with wallet.mode xpub only"

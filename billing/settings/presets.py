@@ -6,17 +6,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-OTHER_CREATE2: Final = frozenset(
-    {324, 300, 260, 270, 272, 232, 388, 626, 627, 2741, 11124, 50104, 531050104, 61166, 978658}
-)
-"""zkSync Era and chains of its kind (Lens, Cronos zkEVM, Abstract, Sophon, Treasure and test networks): they compute contract
-addresses in another way, so a forwarder could never be deployed at the address that was paid."""
+FILE: Final = Path(__file__).with_name("presets.toml")
 
 
 @cache
+def _read() -> Mapping[str, Any]:
+    return tomllib.loads(FILE.read_text())
+
+
+def other_create2() -> frozenset[int]:
+    """Ids of chains that compute contract addresses in another way: a forwarder could never be deployed at the address that
+    was paid."""
+    return frozenset(_read()["other_create2"])
+
+
 def presets() -> Mapping[str, Mapping[str, Any]]:
     """{name: keys of a chain's settings}."""
-    return tomllib.loads(Path(__file__).with_name("presets.toml").read_text())
+    return {name: one for name, one in _read().items() if isinstance(one, dict)}
 
 
 def filled(given: Mapping[str, Any]) -> dict[str, Any]:

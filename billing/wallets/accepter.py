@@ -1,6 +1,6 @@
 """Accepts chains for a wallet: only where its factory stands with the right code, and its treasury can be paid."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from billing.core.clock import Clock
 from billing.core.errors import Conflict
@@ -8,6 +8,9 @@ from billing.core.onchain import Address, checksum
 from billing.db.engine import Database
 from billing.wallets import store
 from billing.wallets.wallet import ForwarderWallet, TreasuryKind, Wallet
+
+DELEGATED: Final = bytes.fromhex("ef0100")
+"""How the code of an account begins that is no contract: the address follows to which it delegates. See EIP-7702."""
 
 
 class CodeReader(Protocol):
@@ -33,8 +36,15 @@ def verify(wallet: Wallet, chain: str, reader: CodeReader) -> None:
         raise Conflict(
             f"the code at {checksum(made.factory)} on {chain} is not the factory's", remedy="do not use this chain"
         )
-    has_code = bool(reader.code(wallet.treasury))
-    if wallet.treasury_kind is TreasuryKind.CONTRACT and not has_code:
+    if wallet.treasury_kind is not TreasuryKind.CONTRACT:
+        return
+    treasury = reader.code(wallet.treasury)
+    if treasury.startswith(DELEGATED):
+        raise Conflict(
+            f"the treasury {checksum(wallet.treasury)} is a plain account on {chain} that delegates to a contract (EIP-7702)",
+            remedy='its one key moves everything: declare it with wallet.treasury_kind = "eoa", or use a Safe',
+        )
+    if not treasury:
         raise Conflict(
             f"the treasury {checksum(wallet.treasury)} has no code on {chain}",
             remedy='deploy your Safe there first, or declare a plain account with wallet.treasury_kind = "eoa"',

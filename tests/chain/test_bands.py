@@ -20,7 +20,7 @@ from billing.core.clock import ManualClock
 from billing.core.onchain import Address
 from billing.db.engine import Database
 from billing.settings.chains import ChainSettings
-from tests.chain.memory import TOKEN, MemoryChain, MemoryNode
+from tests.chain.memory import TOKEN, MemoryChain, MemoryNode, raw_log
 from tests.chain.test_watcher import MINE, PAYER, Watched
 from tests.factories import at, no_fence
 
@@ -127,6 +127,53 @@ def test_what_counts_is_what_is_deep_enough_for_the_sum(shared: Database, story:
             one.sync()
             count = naive(chain, count)
             assert counted(shared) == count
+
+
+EURC, USDX = Address("0x" + "ec" * 20), Address("0x" + "ed" * 20)
+
+
+class TwoTokens(MemoryNode):
+    """The transfer named `other` is of another token."""
+
+    def __init__(self, chain: MemoryChain, token: Address) -> None:
+        super().__init__(chain)
+        self._token = token
+
+    def logs(self, *args: Any, **wanted: Any) -> list[dict[str, Any]]:
+        other = raw_log(self.chain.blocks[0], 0, PAYER, MINE, 1, "other")["transactionHash"]
+        return [
+            {**log, "address": self._token if log["transactionHash"] == other else TOKEN}
+            for log in super().logs(*args, **wanted)
+        ]
+
+
+@pytest.mark.parametrize(("token", "currency", "count"), [(USDX, "USD", 3), (EURC, "EUR", 1)])
+def test_only_tokens_of_one_currency_are_added_up(shared: Database, token: Address, currency: str, count: int) -> None:
+    """Five, five more in another token, and one: together 11, if the two are of one currency. Else nobody knows."""
+    with shared.transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in ("transfer", "block", "chain_state"):
+            session.execute(text(f"DELETE FROM {table}"))
+    chain = MemoryChain()
+    for _ in range(3):
+        chain.extend()
+    one = following(shared, chain)
+    tokens = (Token(1, "USDC", TOKEN, 6), Token(1, f"{currency}X", token, 6, currency=currency))
+    one.chain = Chain(1, "memory", tokens, FINALITY, start=1)
+    one.pool = Pool([TwoTokens(chain, token)], ManualClock(at(0)))
+    one.sync()
+    chain.extend(transfers=[(PAYER, MINE, 5_000_000, "usd"), (PAYER, MINE, 5_000_000, "other")])
+    chain.extend(transfers=[(PAYER, MINE, 1_000_000, "more")])
+    chain.extend()
+    one.sync()
+    assert len(counted(shared)) == min(count, 2), "the third is the eleventh unit, and its band needs 3 blocks"
+    chain.extend()
+    one.sync()
+    assert len(counted(shared)) == count
+    for _ in range(ANY):
+        chain.extend()
+    one.sync()
+    assert len(counted(shared)) == 3
 
 
 def test_a_token_that_is_not_listened_to_any_more_waits_like_any_amount(shared: Database) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
 from tests.cli.command import Done, stablemeter
 from tests.cli.scene import Site
@@ -150,6 +151,21 @@ def test_a_treasury_without_code_is_not_accepted_until_it_is_declared_an_account
     site.node.send(plan["to"], bytes.fromhex(plan["data"][2:]))
     other("chain", "sync").refused("the treasury", "has no code on anvil", 'treasury_kind = "eoa"', code=1)
     assert "has no code on anvil" in wrong(other("doctor"))
+    site.node.request("anvil_setCode", [EMPTY, "0xef0100" + "12" * 20])
+    try:
+        other("chain", "sync").refused("a plain account on anvil that delegates to a contract (EIP-7702)", code=1)
+    finally:
+        site.node.request("anvil_setCode", [EMPTY, "0x"])
+
+
+def test_the_doctor_tells_who_signs_for_the_treasury(site: Site, tmp_path: Path) -> None:
+    owners = [Address(one.lower()) for one in site.node.accounts[:3]]
+    signed = site.node.deploy("TestSafe", owners, 2)
+    other = site.variant(tmp_path, {'treasury_kind = "eoa"': 'treasury_kind = "contract"', str(site.treasury): signed})
+    plan = other("chain", "deploy-plan", "anvil", "--json").json()
+    site.node.send(plan["to"], bytes.fromhex(plan["data"][2:]))
+    told = other("doctor").out
+    assert "a Safe, 2 of 3 sign: " in told and all(checksum(one) in told for one in owners)
 
 
 def test_a_chain_that_is_away(site: Site, tmp_path: Path) -> None:

@@ -198,11 +198,16 @@ A_B_A: Story = [
     ("extend", [("acme", 20_000)], "a"), ("both", None, ""), ("fork", 1, "b"), ("both", None, ""),
     ("fork", 2, "a"), ("extend", [("acme", 20_000)], "a"), ("both", None, ""),
 ]  # fmt: skip
+UNNOTICED: Story = [
+    ("extend", [("acme", 5_000)], "a"), ("both", None, ""), ("fork", 1, "b"), ("watch", None, ""), ("fork", 2, "a"), ("both", None, ""),
+]  # fmt: skip
+"""The block left the chain and came back between two ticks of the reconciler."""
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories)
 @example(story=A_B_A)
+@example(story=UNNOTICED)
 def test_any_story_ends_in_the_books_of_the_branch_that_won(site: Site, story: Story) -> None:
     with site.copy() as lived, site.copy() as fresh:
         chain = play(site, lived, story)

@@ -73,6 +73,7 @@ def transfer(units: int = 200_000_000, status: ChainState = SEEN, **fields: Any)
         credited=0,
         waived=0,
         accepted=True,
+        currency="USD",
     )
     return replace(one, **fields)
 
@@ -266,3 +267,13 @@ def test_each_payment_is_told_the_rule_of_what_had_come_with_it() -> None:
         "1 of 3 confirmations",
         "1 confirmation; counts once its chain marks the block as finalized",
     ]
+
+
+def test_several_currencies_and_tokens_off_the_list_are_of_no_known_sum() -> None:
+    euros = transfer(1, currency="EUR", block_number=8)
+    assert [str(one.piled) for one in pile([transfer(), euros, transfer(block_number=9)])] == [
+        "200.000000",
+        "Infinity",
+        "Infinity",
+    ]
+    assert [str(one.piled) for one in pile([transfer(1, currency="", block_number=8)])] == ["Infinity"]

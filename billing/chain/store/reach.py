@@ -1,6 +1,6 @@
 """Up to where transfers count, and are final."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from billing.chain.lifecycle import ChainState
+from billing.chain.tokens import Token
 from billing.core.money import EXACT
-from billing.core.onchain import Address
 from billing.db.tables.chain import ChainStateRow
 
 DECIMALS_MAX: Final = 36
@@ -35,33 +35,36 @@ def confirm_small(
     session: Session,
     chain_id: int,
     bands: Sequence[tuple[Decimal, int]],
-    scales: Mapping[Address, int],
+    tokens: Sequence[Token],
     now: datetime,
 ) -> int:
     """Transfers count that are small enough for the band whose height they have reached. What is small is the sum of what came
     to the invoice's address on this chain, in chain order, up to and including the transfer: many small parts wait like
-    the whole. `scales` are the decimals of the tokens that are listened to; another one is of no known value, and waits.
+    the whole. Tokens of one currency are added at par. Several currencies, or a token that is not among `tokens` (not listened to
+    any more), are of no known sum, and wait.
     """
     moved = session.execute(
         text(
             "WITH piled AS ("
-            "  SELECT t.id, t.state, t.block_number, sum(t.units * coalesce(k.scale, 'Infinity')) OVER ("
-            "         PARTITION BY t.to_address ORDER BY t.block_number, t.log_index) AS amount"
-            "    FROM transfer t LEFT JOIN unnest(CAST(:tokens AS text[]), CAST(:scales AS numeric[])) AS k (address, scale)"
-            "      ON k.address = t.token_address"
+            "  SELECT t.id, t.state, t.block_number, min(k.currency) OVER piling = max(k.currency) OVER piling AS alike,"
+            "         sum(t.units * coalesce(k.scale, 'Infinity')) OVER piling AS amount"
+            "    FROM transfer t LEFT JOIN unnest(CAST(:tokens AS text[]), CAST(:scales AS numeric[]),"
+            "     CAST(:currencies AS text[])) AS k (address, scale, currency) ON k.address = t.token_address"
             "   WHERE t.chain_id = :chain AND t.state <> 'orphaned' AND t.to_address IN ("
             "         SELECT s.to_address FROM transfer s JOIN payment_address a ON a.address = s.to_address"
-            "          WHERE s.chain_id = :chain AND s.state = 'seen' AND a.kind = 'invoice'))"
+            "          WHERE s.chain_id = :chain AND s.state = 'seen' AND a.kind = 'invoice')"
+            "  WINDOW piling AS (PARTITION BY t.to_address ORDER BY t.block_number, t.log_index))"
             " UPDATE transfer t SET state = 'confirmed', state_at = :now, settled = false FROM piled p"
-            " WHERE p.id = t.id AND p.state = 'seen' AND p.block_number <= (SELECT max(b.height)"
+            " WHERE p.id = t.id AND p.state = 'seen' AND p.alike AND p.block_number <= (SELECT max(b.height)"
             "   FROM unnest(CAST(:limits AS numeric[]), CAST(:heights AS bigint[])) AS b (up_to, height)"
             "  WHERE p.amount <= b.up_to)"
         ),
         {
             "chain": chain_id,
             "now": now,
-            "tokens": list(scales),
-            "scales": [Decimal(10) ** (DECIMALS_MAX - decimals) for decimals in scales.values()],
+            "tokens": [token.address for token in tokens],
+            "scales": [Decimal(10) ** (DECIMALS_MAX - token.decimals) for token in tokens],
+            "currencies": [token.currency for token in tokens],
             "limits": [Decimal(up_to).scaleb(DECIMALS_MAX, EXACT) for up_to, _ in bands],
             "heights": [height for _, height in bands],
         },

@@ -1,5 +1,6 @@
 """What an invoice's payer is told about it right now. Pure: it follows from the invoice, its document and its transfers."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -89,8 +90,11 @@ class Arrival:
     waived: int
     accepted: bool
     log_index: int = 0
+    currency: str = ""
+    """What the token is worth at par; empty for one that is not listened to any more."""
     piled: Decimal = Decimal(0)
-    """What came to the address on this chain up to and including it, in chain order, at par. Infinite: nobody knows."""
+    """What came to the address on this chain up to and including it, in chain order, at par. Infinite: nobody knows, or in several
+    currencies."""
 
     @property
     def stands(self) -> bool:
@@ -110,8 +114,14 @@ class Arrival:
         return self.stands and self.disposition is Disposition.MATCHED
 
 
-def arrival(row: Mapping[str, Any], known: Mapping[TokenKey, tuple[str, int]], accepted: set[TokenKey]) -> Arrival:
-    """An arrival from a row of reconciliation's payments. `accepted` is empty for a void invoice."""
+def arrival(
+    row: Mapping[str, Any],
+    known: Mapping[TokenKey, tuple[str, int]],
+    accepted: set[TokenKey],
+    currencies: Mapping[TokenKey, str],
+) -> Arrival:
+    """An arrival from a row of reconciliation's payments. `accepted` is empty for a void invoice; `currencies` are those of
+    the tokens that are listened to."""
     key = (row["chain_id"], row["token_address"])
     symbol, decimals = known.get(key, ("", None))
     return Arrival(
@@ -134,18 +144,23 @@ def arrival(row: Mapping[str, Any], known: Mapping[TokenKey, tuple[str, int]], a
         waived=row["written_off_units"],
         accepted=key in accepted,
         log_index=row["log_index"],
+        currency=currencies.get(key, ""),
     )
 
 
 def pile(arrivals: Sequence[Arrival]) -> list[Arrival]:
     """The same, each with what had come to the address with it: small amounts may count sooner."""
     sums: dict[int, Decimal] = {}
+    currencies: dict[int, set[str]] = defaultdict(set)
     piled: dict[int, Decimal] = {}
     order = sorted(range(len(arrivals)), key=lambda i: (arrivals[i].block_number, arrivals[i].log_index))
     for i in order:
         one = arrivals[i]
         if one.stands:
-            worth = Decimal("Infinity") if one.decimals is None else Decimal(one.units).scaleb(-one.decimals, EXACT)
+            among = currencies[one.chain_id]
+            among.add(one.currency)
+            known = one.decimals is not None and among == {one.currency} != {""}
+            worth = Decimal(one.units).scaleb(-(one.decimals or 0), EXACT) if known else Decimal("Infinity")
             sums[one.chain_id] = EXACT.add(sums.get(one.chain_id, Decimal(0)), worth)
         piled[i] = sums.get(one.chain_id, Decimal(0))
     return [replace(one, piled=piled[i]) for i, one in enumerate(arrivals)]

@@ -72,7 +72,10 @@ def _load(web: Wired, session: Session, token: str) -> Loaded:
     known = {**web.tokens, **settlement}
     accepted = set(accepted_tokens(invoice, document))
     rows = reconciliation.payments(session, invoice_ids=[invoice.id], limit=TRANSFERS_MAX)
-    arrivals = [arrival(row, known, accepted) for row in rows]
+    currencies = {
+        (one.chain_id, str(one.address)): one.currency for chain in web.chains.values() for one in chain.tokens
+    }
+    arrivals = [arrival(row, known, accepted, currencies) for row in rows]
     behind = {
         row["chain_id"]: row["cursor_mined_at"]
         for row in chain.cursors(session)
