@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from billing.audit.auditor import Auditor
-from billing.bootstrap.chains import chain_of, counted, offers_of
+from billing.bootstrap.chains import chain_of, counted, feeds_of, offers_of
 from billing.bootstrap.sources import AnySource, source
 from billing.chain import store as chain_store
 from billing.chain.budget import Budget
@@ -62,11 +62,11 @@ from billing.metering.sources.slurm import inventory as inventory
 from billing.metering.store.scrapes import ScrapeLog as ScrapeLog
 from billing.metering.usage import ExclusionRule
 from billing.pricing.rater import Rater
+from billing.quotes.quoter import Quoted, Quoter
 from billing.quotes.reader import FeedNode, FeedReader
 from billing.quotes.reader import verify as verify_feeds
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
-from billing.reconciliation.valuation import feed_of
 from billing.reports.reporter import Reporter
 from billing.settings import ChainSettings as ChainSettings
 from billing.settings import Settings
@@ -292,20 +292,32 @@ class App:
         watcher = self.watchers[chain_id]
         watcher.pool.ask(lambda node: verify(node, watcher.chain))
         configured = next(one for one in self.settings.chains if one.chain_id == chain_id)
-        feeds = {one.symbol: feed for one in configured.tokens if (feed := feed_of(one.rule)) is not None}
-        watcher.pool.ask(lambda node: verify_feeds(node, feeds))
+        watcher.pool.ask(lambda node: verify_feeds(node, feeds_of(configured)))
         watcher.pool.ask(watcher.begin)
         watcher.pool.ask(lambda node: self.accepter.accept(chain_id, watcher.chain.name, node))
 
     @cached_property
     def reconciler(self) -> Reconciler:
+        return Reconciler(self.database, self.clock, self._fences.watcher, self._feeds, self.meters)
+
+    @cached_property
+    def _feeds(self) -> FeedReader:
         def ask(chain_id: int, what: Callable[[FeedNode], T]) -> T:
             watcher = self.watchers.get(chain_id)
             if watcher is None:
                 raise Unavailable(f"chain {chain_id} is not configured", remedy="configure it again: a payment waits")
             return watcher.pool.ask(what)
 
-        return Reconciler(self.database, self.clock, self._fences.watcher, FeedReader(ask), self.meters)
+        return FeedReader(ask)
+
+    @cached_property
+    def quoter(self) -> Quoter:
+        return Quoter(self.database, self.clock, self._feeds, self._fences.watcher)
+
+    def quote(self, chain_id: int) -> Quoted:
+        """Quote the feeds of a chain anew, where it is time. Raises Unavailable when no endpoint answers."""
+        configured = next(one for one in self.settings.chains if one.chain_id == chain_id)
+        return self.quoter.tick(chain_id, feeds_of(configured), timedelta(seconds=configured.quote_seconds))
 
     @cached_property
     def resolver(self) -> Resolver:

@@ -10,6 +10,8 @@ from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain
 from billing.core.onchain import parse_address
 from billing.invoicing.issuer import Offer
+from billing.quotes.feed import Feed
+from billing.reconciliation.valuation import feed_of
 from billing.settings import ChainSettings
 from billing.telemetry import metrics
 
@@ -51,10 +53,21 @@ def _rule(depth: int | None, tag: Literal["safe", "finalized"] | None) -> Rule:
 def offers_of(one: ChainSettings) -> tuple[Offer, ...]:
     """What may be paid with on a chain, and what each token is worth."""
     return tuple(
-        Offer(one.chain_id, token.symbol, parse_address(token.address), token.decimals, token.currency, token.rule)
+        Offer(one.chain_id, token.symbol, parse_address(token.address), token.decimals, currency, rule)
         for token in one.tokens
         if token.listing == "accept"
+        for currency, rule in token.rules.items()
     )
+
+
+def feeds_of(one: ChainSettings) -> dict[str, Feed]:
+    """{token and currency: the feed that says what it is worth}, of a chain."""
+    return {
+        f"{token.symbol}/{currency}": feed
+        for token in one.tokens
+        for currency, rule in token.rules.items()
+        if (feed := feed_of(rule)) is not None
+    }
 
 
 def counted(chain: str, url: str) -> Callable[[str, str, int], None]:

@@ -11,6 +11,7 @@ from billing.settings import (
     BandSettings,
     ChainSettings,
     DatabaseSettings,
+    FeedSettings,
     IssuerSettings,
     LogSettings,
     MeterSettings,
@@ -43,6 +44,7 @@ LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("chains", ChainSettings, "Chains that invoices are paid on; one block a chain."),
     ("chains.bands", BandSettings, "Small payments on the chain above that count sooner; one block a band."),
     ("chains.tokens", TokenSettings, "Tokens of the chain above; one block a token."),
+    ("chains.tokens.rates", FeedSettings, "Other currencies that the token above may pay; one block a currency."),
 )
 EXAMPLES: Final[dict[str, Any]] = {
     "issuer.name": "Example GPU Pty Ltd",
@@ -90,10 +92,14 @@ EXAMPLES: Final[dict[str, Any]] = {
     "chains.tokens.symbol": "USDC",
     "chains.tokens.address": "0x0000000000000000000000000000000000000002",
     "chains.tokens.decimals": 6,
+    "chains.tokens.rates.currency": "EUR",
+    "chains.tokens.rates.feed": "0x0000000000000000000000000000000000000003",
+    "chains.tokens.rates.feed_decimals": 8,
+    "chains.tokens.rates.feed_staleness_seconds": 90_000,
 }
 
 BLOCKS: Final[dict[str, str]] = {
-    "chains.tokens": """
+    "chains.tokens.rates": """
 # A network that is known (stablemeter chain presets), with nothing more to say than where to ask.
 # [[chains]]
 # preset = "arbitrum"
@@ -141,7 +147,7 @@ def toml() -> str:
 
 def _keys(section: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        if section == "chains" and name in ("tokens", "bands"):
+        if f"{section}.{name}" in {one for one, _, _ in LISTS}:
             continue
         value = EXAMPLES.get(f"{section}.{name}", _default(field))
         yield f"# {field.description}" + (" (required)" if field.is_required() else "") + _choices(field)

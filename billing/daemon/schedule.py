@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from billing.bootstrap import App
+from billing.bootstrap.chains import feeds_of
 from billing.core.errors import StablemeterError
 from billing.core.period import epoch_seconds
 from billing.metering.sources.dcgm import DcgmSource
@@ -53,6 +54,8 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
             table.append(Job(f"prove {chain.name}", RoleName.WATCHER, 60, _prove(app, chain.chain_id)))
             table.append(Job(f"balances {chain.name}", RoleName.WATCHER, 300, _balances(app, chain.chain_id)))
             table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
+            if feeds_of(one):
+                table.append(Job(f"quotes {chain.name}", RoleName.WATCHER, 30, _quotes(app, chain.chain_id)))
         table.append(Job("reconcile", RoleName.WATCHER, 1, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
     return table
@@ -161,6 +164,21 @@ def _balances(app: App, chain_id: int) -> Callable[[], bool]:
         metrics.BALANCES.labels(app.watchers[chain_id].chain.name, "counted").inc(done.counted)
         metrics.BALANCES.labels(app.watchers[chain_id].chain.name, "forgotten").inc(done.forgotten)
         return done.read > 0
+
+    return tick
+
+
+def _quotes(app: App, chain_id: int) -> Callable[[], bool]:
+    told: dict[str, str] = {}
+
+    def tick() -> bool:
+        done = app.quote(chain_id)
+        for name, reason in done.without.items():
+            if name not in told:
+                logger("quotes").error("a feed gives no rate", token=name, reason=reason)
+        told.clear()
+        told.update(done.without)
+        return False
 
     return tick
 

@@ -17,6 +17,7 @@ APPEND_ONLY: Final = (
     "payment_address",
     "accepted_chain",
     "event",
+    "quote",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {

@@ -164,12 +164,30 @@ class ParWithin(_Part):
     feed_staleness_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
 
 
+class ByFeed(_Part):
+    """A token of another currency: a feed says what it is worth. The feed prices the token in the invoice's currency, or
+    the currency in the token."""
+
+    kind: Literal["feed"]
+    feed: AddressText
+    feed_decimals: Annotated[int, Field(ge=0, le=36)]
+    feed_staleness_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+    prices: Literal["token", "currency"]
+
+
+RateRule = Par | ParWithin | ByFeed
+
+
 def _rule(rule: Any) -> str:
-    is_guarded = len(rule) > 1 if isinstance(rule, dict) else isinstance(rule, ParWithin)
-    return "guarded" if is_guarded else "plain"
+    if isinstance(rule, dict):
+        return "feed" if rule.get("kind") == "feed" else "guarded" if len(rule) > 1 else "plain"
+    return "feed" if isinstance(rule, ByFeed) else "guarded" if isinstance(rule, ParWithin) else "plain"
 
 
-AnyRule = Annotated[Annotated[Par, Tag("plain")] | Annotated[ParWithin, Tag("guarded")], Discriminator(_rule)]
+AnyRule = Annotated[
+    Annotated[Par, Tag("plain")] | Annotated[ParWithin, Tag("guarded")] | Annotated[ByFeed, Tag("feed")],
+    Discriminator(_rule),
+]
 
 
 class Settlement(_Part):

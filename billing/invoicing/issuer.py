@@ -14,7 +14,7 @@ from billing.invoicing import compose, cycle, postings, store
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, nonce, pay_token
-from billing.invoicing.document import ForwarderTerms, Par, Party, ParWithin, Replaced, Settlement, XpubTerms
+from billing.invoicing.document import ForwarderTerms, Party, RateRule, Replaced, Settlement, XpubTerms
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.guard import Guard
@@ -46,7 +46,7 @@ class Offer:
     token_address: str
     decimals: int
     currency: str
-    rule: Par | ParWithin
+    rule: RateRule
 
 
 @dataclass(frozen=True, slots=True)

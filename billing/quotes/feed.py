@@ -19,11 +19,13 @@ _SECONDS_MAX: Final = 253_402_300_799
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """An aggregator. It says what one token is worth in the invoice's currency."""
+    """An aggregator. It says what one token is worth in the invoice's currency; `inverted`: what one unit of the currency is
+    worth in tokens."""
 
     address: Address
     decimals: int
     staleness_seconds: int
+    inverted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,10 @@ def rate_of(found: Round, feed: Feed, at: datetime) -> Rate | NoRate:
         return NoRate(f"{shown} is of a later time than the block")
     if age > feed.staleness_seconds:
         return NoRate(f"{shown} was stale: {age} s old at the block, {feed.staleness_seconds} s are allowed")
-    scaled = found.answer * 10**RATE_DECIMALS // 10**feed.decimals
+    over, under = found.answer, 10**feed.decimals
+    if feed.inverted:
+        over, under = under, over
+    scaled = over * 10**RATE_DECIMALS // under
     if not 0 < scaled < RATE_MAX * 10**RATE_DECIMALS:
         return NoRate(f"{shown} answers {found.answer}, which is no plausible rate")
     # the constructor is exact; arithmetic would round to the context's 28 digits

@@ -38,6 +38,10 @@ class FeedReader:
         """The rate in force at a block. Raises Unavailable or Untrusted when no endpoint knows: to be asked again."""
         return self._ask(chain_id, lambda node: read(node, at, feed))
 
+    def newest(self, chain_id: int, now: datetime, feed: Feed) -> Rate | NoRate:
+        """The rate now. Raises Unavailable when no endpoint answers."""
+        return self._ask(chain_id, lambda node: _newest(node, now, feed))
+
 
 def read(node: FeedNode, at: At, feed: Feed) -> Rate | NoRate:
     """As one node tells it."""
@@ -54,6 +58,14 @@ def read(node: FeedNode, at: At, feed: Feed) -> Rate | NoRate:
     if found is None:
         return NoRate(f"feed {checksum(feed.address)} has no round at block {at.number}")
     return rate_of(found, feed, at.mined_at)
+
+
+def _newest(node: FeedNode, now: datetime, feed: Feed) -> Rate | NoRate:
+    head = node.block("latest")
+    if head is None:
+        raise Unavailable("the endpoint has no newest block")
+    # a node that stands still must not make an old round look fresh, nor a slow clock of ours a new one look later
+    return read(node, At(head.number, head.hash, max(now, head.mined_at)), feed)
 
 
 def _walk_back(node: FeedNode, address: Address, at: datetime) -> Round | None:

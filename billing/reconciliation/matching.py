@@ -47,6 +47,8 @@ class Incoming:
     mined_at: datetime
     credit_used: int = 0
     rate: Decimal = PAR
+    has_par: bool = True
+    """Is the token one of the invoice's currency? If not, nothing is gained or lost against par."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def allocate(owed: Owed, incoming: Sequence[Incoming]) -> list[Allocation]:
         before = units.get((one.token, one.rate), 0)
         units[one.token, one.rate] = before + one.units
         value = _worth(one.rate, before, one, owed.currency)
-        fx = _worth(PAR, before, one, owed.currency) - value
+        fx = _worth(PAR, before, one, owed.currency) - value if one.has_par else 0
         applied = min(max(0, value - one.credit_used), remaining)
         kind = _kind(value, remaining)
         remaining -= applied

@@ -18,18 +18,19 @@ from billing.db.engine import Database, Session
 from billing.events.meter import Meter
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import InvoiceDocument, ParWithin, Settlement
+from billing.invoicing.document import ByFeed, InvoiceDocument, Settlement
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
+from billing.quotes import store as quotes
 from billing.quotes.feed import At, Feed, NoRate, Rate
 from billing.reconciliation import postings, store
 from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
-from billing.reconciliation.valuation import PAR, by_rule, feed_of
+from billing.reconciliation.valuation import PAR, best, feed_of
 from billing.tenants import store as tenants
 from billing.wallets import store as wallets
 from billing.wallets.store import PaymentAddress
@@ -217,7 +218,7 @@ class Reconciler:
         now, accepted = self._clock.now(), self._accepted(session, invoice.id)
         credit.lock(session, invoice.id)
         standing = store.matched(session, invoice.id)
-        incoming: list[Incoming] = [replace(one, decimals=accepted[one.token].decimals) for _, one in standing]
+        incoming = [_incoming(one, accepted[one.token]) for _, one in standing]
         tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
         owed = Owed(invoice.amount_due, invoice.currency, tolerance, invoice.due_at)
         before = [payment.allocation for payment, _ in standing] + ([taken_back.allocation] if taken_back else [])
@@ -270,11 +271,13 @@ class Reconciler:
             done.invoices_reopened += 1
 
     def _rate(self, session: Session, transfer: Transfer, invoice: Invoice) -> Rate | NoRate:
-        """What one token is worth, by the rule of the invoice's document at the transfer's block."""
+        """What one token is worth, by the rule of the invoice's document at the transfer's block, or as it was promised."""
         rule = self._accepted(session, invoice.id)[transfer.chain_id, transfer.token].rule
-        if isinstance(rule, ParWithin):
-            return by_rule(rule, self._found[_key(transfer)])
-        return Rate(PAR, "par", transfer.mined_at)
+        feed = feed_of(rule)
+        if feed is None:
+            return Rate(PAR, "par", transfer.mined_at)
+        quoted = [one.rate for one in quotes.live(session, transfer.chain_id, feed, transfer.mined_at)]
+        return best(rule, self._found[_key(transfer)], quoted)
 
     def _accepted(self, session: Session, invoice_id: int) -> dict[tuple[int, str], Settlement]:
         """{(chain id, token address): terms} that the invoice's document accepts, for ever."""
@@ -307,6 +310,10 @@ class Reconciler:
             tenant_id=invoice.tenant_id if invoice else None,
         )
         store.ask(session, question, self._clock.now())
+
+
+def _incoming(one: Incoming, terms: Settlement) -> Incoming:
+    return replace(one, decimals=terms.decimals, has_par=not isinstance(terms.rule, ByFeed))
 
 
 def _key(transfer: Transfer) -> Incarnation:

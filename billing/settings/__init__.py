@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from billing.core.errors import Invalid, NotFound
-from billing.settings.chains import BandSettings, ChainSettings, TokenSettings, WalletSettings
+from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
 from billing.settings.presets import other_create2
 from billing.settings.private import refuse_private, strings
@@ -27,6 +27,7 @@ from billing.settings.section import Section, web
 __all__ = [
     "BandSettings",
     "ChainSettings",
+    "FeedSettings",
     "MeterSettings",
     "MeteringSettings",
     "Settings",

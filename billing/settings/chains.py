@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from billing.core.onchain import ZERO_ADDRESS, parse_address
-from billing.invoicing.document import Par, ParWithin, rate_text
+from billing.invoicing.document import ByFeed, Par, ParWithin, RateRule, rate_text
 from billing.settings.presets import filled
 from billing.settings.section import Section, as_value_error, web
 
@@ -48,6 +48,36 @@ class WalletSettings(Section):
         return self
 
 
+class FeedSettings(Section):
+    """What a token is worth in another currency, as a price feed on its own chain says."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$", description="Currency of the invoices that may be paid so")
+    feed: str = Field(description="Chainlink-style aggregator on the same chain")
+    feed_decimals: int = Field(ge=1, le=36, description="Decimals of the feed, checked against the contract")
+    feed_staleness_seconds: int = Field(
+        ge=1, le=31_536_000, description="Older rounds give no rate; a little more than the feed's heartbeat"
+    )
+    prices: Literal["token", "currency"] = Field(
+        default="token", description="The feed says what one token is worth in the currency, or one currency in tokens"
+    )
+
+    @field_validator("feed")
+    @classmethod
+    def _feed(cls, value: str) -> str:
+        return as_value_error(lambda: parse_address(value))
+
+    @property
+    def rule(self) -> ByFeed:
+        """What documents say about what the token is worth."""
+        return ByFeed(
+            kind="feed",
+            feed=self.feed,
+            feed_decimals=self.feed_decimals,
+            feed_staleness_seconds=self.feed_staleness_seconds,
+            prices=self.prices,
+        )
+
+
 class TokenSettings(Section):
     symbol: str = Field(pattern=r"^[A-Za-z0-9.]{1,12}$", description="Symbol, checked against the contract")
     address: str = Field(description="Address of the token contract")
@@ -72,6 +102,7 @@ class TokenSettings(Section):
         le=31_536_000,
         description="Older rounds give no rate; a little more than the feed's heartbeat",
     )
+    rates: list[FeedSettings] = Field(default_factory=list, description="Other currencies that it may pay, by feeds")
 
     @field_validator("address")
     @classmethod
@@ -94,11 +125,19 @@ class TokenSettings(Section):
         if any(given.values()) and not all(given.values()):
             missing = ", ".join(name for name, is_given in given.items() if not is_given)
             raise ValueError(f"a par limit is checked against a feed: {missing} is missing")
+        paid = [self.currency, *(one.currency for one in self.rates)]
+        if len(set(paid)) != len(paid):
+            raise ValueError("a currency is paid by one rule: rates names its own currency, or one of them twice")
         return self
 
     @property
+    def rules(self) -> dict[str, RateRule]:
+        """{currency: what documents say about what this token is worth in it}."""
+        return {self.currency: self.rule, **{one.currency: one.rule for one in self.rates}}
+
+    @property
     def rule(self) -> Par | ParWithin:
-        """What documents say about what this token is worth."""
+        """What documents say about what this token is worth in its own currency."""
         if not self.par_limit:
             return Par()
         return ParWithin(
@@ -157,6 +196,12 @@ class ChainSettings(Section):
     )
     start_block: int | None = Field(
         default=None, ge=0, description="First block to read; default: the newest at first start"
+    )
+    quote_seconds: int = Field(
+        default=900,
+        ge=60,
+        le=86_400,
+        description="How long payers are promised the rate of a feed that they were shown",
     )
     block_seconds: int = Field(default=2, ge=1, le=600, description="Time between blocks, about")
     poll_seconds: int = Field(default=4, ge=1, le=600, description="How often to ask for new blocks")

@@ -40,7 +40,13 @@ def changed(**fields: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "beside"), [("invoice", "expected"), ("metered", "expected-metered"), ("par-limit", "expected-par-limit")]
+    ("name", "beside"),
+    [
+        ("invoice", "expected"),
+        ("metered", "expected-metered"),
+        ("par-limit", "expected-par-limit"),
+        ("by-feed", "expected-by-feed"),
+    ],
 )
 def test_the_golden_documents_keep_their_bytes_digest_and_address(name: str, beside: str) -> None:
     parsed = documents.parse(content(f"{name}.json"))
@@ -208,6 +214,7 @@ def test_a_pin_is_the_hash_of_what_it_pins() -> None:
     assert Hash32("0x" + keccak256(rfc8785.dumps(WALLET.pinned())).hex()) == WALLET.pin()
 
 
+BY_FEED = json.loads(content("by-feed.json"))["settlement"][0]["rule"]
 GUARDED = json.loads(content("par-limit.json"))["settlement"][0]["rule"]
 
 
@@ -224,6 +231,10 @@ GUARDED = json.loads(content("par-limit.json"))["settlement"][0]["rule"]
         {**GUARDED, "feed_staleness_seconds": 0},
         {**GUARDED, "feed_inverted": False},
         {key: value for key, value in GUARDED.items() if key != "feed_staleness_seconds"},
+        {**BY_FEED, "prices": "tokens"},
+        {**BY_FEED, "limit": "0.01"},
+        {**BY_FEED, "kind": "par"},
+        {key: value for key, value in BY_FEED.items() if key != "prices"},
     ],
 )
 def test_a_rule_that_is_not_known_is_refused(rule: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ INVOICE_KEYS = [
     "due_at", "lines", "payment_options", "document_digest",
 ]  # fmt: skip
 LINE_KEYS = ["description", "sku", "quantity_seconds", "unit_price", "amount", "coverage", "excluded_seconds"]
-OPTION_KEYS = ["chain_id", "token", "token_address", "decimals", "amount_units", "address", "uri"]
+OPTION_KEYS = ["chain_id", "token", "token_address", "decimals", "amount_units", "address", "uri", "rate", "rate_until"]
 PAYMENT_KEYS = [
     "id", "invoice", "tenant", "chain_id", "token", "token_address", "amount_units", "from_address", "to_address", "tx_hash",
     "log_index", "block_number", "block_hash", "mined_at", "status", "disposition", "incarnation", "reason",

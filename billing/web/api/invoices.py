@@ -1,6 +1,7 @@
 """Invoices, and the documents that they are."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -12,10 +13,12 @@ from billing.core.onchain import Address, Hash32, checksum, payment_uri
 from billing.core.period import parse_month, rfc3339
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import InvoiceDocument, MeterLine
+from billing.invoicing.document import InvoiceDocument, MeterLine, rate_text
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
-from billing.reconciliation.valuation import units_due
+from billing.quotes import store as quotes
+from billing.quotes.quote import FeedKey, Quote
+from billing.reconciliation.valuation import asked, units_at
 from billing.web import store
 from billing.web.auth import Caller, StaffOrTenant
 from billing.web.bodies import Route
@@ -63,7 +66,8 @@ class LineOut(BaseModel):
 
 
 class PaymentOption(BaseModel):
-    """`amount_units` pays what remains, in the token's smallest unit; `uri` is the EIP-681 link."""
+    """`amount_units` pays what remains, in the token's smallest unit, when one token counts as `rate` of the currency; that rate is
+    promised to payments in blocks before `rate_until` (null: it does not change). `uri` is the EIP-681 link."""
 
     chain_id: int
     token: str
@@ -72,6 +76,8 @@ class PaymentOption(BaseModel):
     amount_units: str
     address: str
     uri: str
+    rate: str
+    rate_until: str | None
 
 
 class InvoiceOut(BaseModel):
@@ -118,7 +124,8 @@ def list_invoices(web: Web, caller: StaffOrTenant, query: Annotated[InvoiceQuery
         found = invoicing.listed(session, only)
         page = sliced("invoices", [(invoice.id, invoice) for invoice in found], query.limit)
         documents = store.documents(session, [invoice.id for invoice in page.rows])
-    items = [_out(web, invoice, documents[invoice.id]) for invoice in page.rows]
+        today = Today(web.offered, quotes.newest(session, web.clock.now()))
+    items = [_out(web, invoice, documents[invoice.id], today) for invoice in page.rows]
     return Listing(items=items, next_cursor=page.next_cursor)
 
 
@@ -126,7 +133,8 @@ def list_invoices(web: Web, caller: StaffOrTenant, query: Annotated[InvoiceQuery
 def get_invoice(web: Web, caller: StaffOrTenant, number: Number) -> InvoiceOut:
     with web.database.transaction() as session:
         invoice = visible(session, caller, number)
-        return _out(web, invoice, store.documents(session, [invoice.id])[invoice.id])
+        today = Today(web.offered, quotes.newest(session, web.clock.now()))
+        return _out(web, invoice, store.documents(session, [invoice.id])[invoice.id], today)
 
 
 @router.get("/{number}/document", summary="The document, byte for byte", response_class=Response)
@@ -160,18 +168,25 @@ def document_response(request: Request, number: str, content: bytes, digest: Has
     return Response(content, 200, headers, "application/json")
 
 
-def payment_options(
-    invoice: Invoice, document: InvoiceDocument, amount: int, offered: Collection[tuple[int, str]]
-) -> list[PaymentOption]:
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What may be paid with today: the tokens that are offered, and the quotes that hold."""
+
+    offered: Collection[tuple[int, str]]
+    quotes: Mapping[FeedKey, Quote] = field(default_factory=dict)
+
+
+def payment_options(invoice: Invoice, document: InvoiceDocument, amount: int, today: Today) -> list[PaymentOption]:
     """How an amount of an invoice's currency can be paid: what the document accepts, at its rule, as long as it is offered
-    (somebody watches the chain, and the token was not withdrawn)."""
+    (somebody watches the chain, the token was not withdrawn, and its rate is known)."""
     if amount <= 0 or invoice.address is None or invoice.status in (InvoiceStatus.VOID, InvoiceStatus.PAID):
         return []
     options = []
     for one in document.settlement:
-        if (one.chain_id, one.token_address) not in offered:
+        terms = asked(one.rule, one.chain_id, today.quotes)
+        if (one.chain_id, one.token_address) not in today.offered or terms is None:
             continue
-        units = units_due(amount, invoice.currency, one.decimals)
+        units = units_at(terms.rate, amount, invoice.currency, one.decimals)
         options.append(
             PaymentOption(
                 chain_id=one.chain_id,
@@ -181,12 +196,14 @@ def payment_options(
                 amount_units=str(units),
                 address=checksum(invoice.address),
                 uri=payment_uri(Address(one.token_address), one.chain_id, invoice.address, units),
+                rate=rate_text(terms.rate),
+                rate_until=None if terms.until is None else rfc3339(terms.until),
             )
         )
     return options
 
 
-def _out(web: Wired, invoice: Invoice, document: InvoiceDocument) -> InvoiceOut:
+def _out(web: Wired, invoice: Invoice, document: InvoiceDocument, today: Today) -> InvoiceOut:
     def money(units: int) -> str:
         return decimal_text(units, invoice.currency.exponent)
 
@@ -203,7 +220,7 @@ def _out(web: Wired, invoice: Invoice, document: InvoiceDocument) -> InvoiceOut:
         issued_at=rfc3339(invoice.issued_at),
         due_at=rfc3339(invoice.due_at),
         lines=[_line(document, position) for position in range(len(document.lines))],
-        payment_options=payment_options(invoice, document, invoice.remaining, web.offered),
+        payment_options=payment_options(invoice, document, invoice.remaining, today),
         document_digest=invoice.digest,
         amount_credited=money(invoice.credits),
         amount_due=money(invoice.amount_due),

@@ -15,7 +15,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.lifecycle import Disposition
 from billing.reconciliation.matching import MatchKind
-from billing.reconciliation.valuation import value_at_par
+from billing.reconciliation.valuation import PAR, value_at
 
 TokenKey = tuple[int, str]
 """(chain id, token address)."""
@@ -90,6 +90,8 @@ class Arrival:
     waived: int
     accepted: bool
     log_index: int = 0
+    rate: Decimal = PAR
+    """What one token will count as, as far as it is known before it is booked."""
     currency: str = ""
     """What the token is worth at par; empty for one that is not listened to any more."""
     piled: Decimal = Decimal(0)
@@ -222,13 +224,13 @@ def live(invoice: Invoice, arrivals: Sequence[Arrival], tolerance: int, now: dat
 
 
 def _worth(pending: Sequence[Arrival], currency: Asset) -> int:
-    """At par, as reconciliation will value them: by token, rounded down once."""
-    units: dict[tuple[int, str, int], int] = {}
+    """As reconciliation will value them: by token and rate, rounded down once."""
+    units: dict[tuple[int, str, int, Decimal], int] = {}
     for one in pending:
         assert one.decimals is not None, "an accepted token is known"
-        key = (one.chain_id, one.token_address, one.decimals)
+        key = (one.chain_id, one.token_address, one.decimals, one.rate)
         units[key] = units.get(key, 0) + one.units
-    return sum(value_at_par(total, key[2], currency) for key, total in units.items())
+    return sum(value_at(key[3], total, key[2], currency) for key, total in units.items())
 
 
 def _state(invoice: Invoice, arrivals: Sequence[Arrival], paid: int, credited: int, overdue: bool) -> PayState:

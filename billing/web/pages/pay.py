@@ -1,7 +1,10 @@
 """`/pay/{token}`: an invoice for whoever pays it. The token is the right to see it, and nothing else."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,14 +13,17 @@ from billing.chain import store as chain
 from billing.core.errors import NotFound
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
+from billing.invoicing.document import ByFeed, RateRule
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
+from billing.quotes import store as quotes
 from billing.reconciliation import store as reconciliation
+from billing.reconciliation.valuation import PAR, feed_of, promised
 from billing.web import store
-from billing.web.api.invoices import document_response
+from billing.web.api.invoices import Today, document_response
 from billing.web.deps import Web, Wired
 from billing.web.pages import view
-from billing.web.pages.live import accepted_tokens, arrival, live
+from billing.web.pages.live import Arrival, TokenKey, accepted_tokens, arrival, live
 from billing.web.pages.telling import Voided
 from billing.web.pages.view import Loaded
 
@@ -76,6 +82,8 @@ def _load(web: Wired, session: Session, token: str) -> Loaded:
         (one.chain_id, str(one.address)): one.currency for chain in web.chains.values() for one in chain.tokens
     }
     arrivals = [arrival(row, known, accepted, currencies) for row in rows]
+    rules = {(one.chain_id, one.token_address): one.rule for one in document.settlement}
+    arrivals = [_expected(session, one, rules) if one.pending else one for one in arrivals]
     behind = {
         row["chain_id"]: row["cursor_mined_at"]
         for row in chain.cursors(session)
@@ -88,9 +96,24 @@ def _load(web: Wired, session: Session, token: str) -> Loaded:
         live=live(invoice, arrivals, store.tolerance(session, invoice.tenant_id), now),
         voided=_voided(session, invoice) if invoice.status is InvoiceStatus.VOID else Voided(),
         chains={chain_id: view.terms_of(one) for chain_id, one in web.chains.items()},
-        offered=web.offered,
+        today=Today(web.offered, quotes.newest(session, now)),
         behind=behind,
     )
+
+
+def _expected(session: Session, one: Arrival, rules: Mapping[TokenKey, RateRule]) -> Arrival:
+    """What a payment that does not count yet will count as: what was promised at its time. Else what was told last is the best
+    guess: nobody is asked to pay twice because a feed is silent."""
+    rule = rules[one.chain_id, one.token_address]
+    feed = feed_of(rule)
+    if feed is None:
+        return one
+    held = quotes.live(session, one.chain_id, feed, one.mined_at)
+    last = quotes.last(session, one.chain_id, feed)
+    rates = [rate.value for quote in held if (rate := promised(rule, quote.rate)) is not None]
+    if not rates and isinstance(rule, ByFeed):
+        rates = [last.rate.value] if last is not None else [Decimal(0)]
+    return replace(one, rate=max(rates, default=PAR))
 
 
 def _voided(session: Session, invoice: Invoice) -> Voided:

@@ -16,7 +16,8 @@ from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
 from billing.invoicing.document import InvoiceDocument, Line, MeterLine, XpubTerms
 from billing.invoicing.invoice import Invoice
-from billing.web.api.invoices import PaymentOption, payment_options
+from billing.reconciliation.valuation import asked
+from billing.web.api.invoices import PaymentOption, Today, payment_options
 from billing.web.pages import words
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
@@ -35,7 +36,7 @@ class Loaded:
     live: Live
     voided: Voided
     chains: Mapping[int, ChainTerms]
-    offered: frozenset[tuple[int, str]]
+    today: Today
     behind: Mapping[int, datetime]
 
 
@@ -47,6 +48,7 @@ class Choice:
     option: PaymentOption
     network: str
     amount: str
+    rated: str
     chosen: bool
     counted: str
     behind: str
@@ -77,7 +79,7 @@ def choices(loaded: Loaded, wanted: str) -> list[Choice]:
     """The ways to pay; one of them is chosen."""
     if not loaded.live.payable:
         return []
-    options = payment_options(loaded.invoice, loaded.document, loaded.live.to_send, loaded.offered)
+    options = payment_options(loaded.invoice, loaded.document, loaded.live.to_send, loaded.today)
     ids = [f"{option.chain_id}-{option.token}" for option in options]
     chosen = wanted if wanted in ids else ids[0] if ids else ""
     return [
@@ -86,12 +88,20 @@ def choices(loaded: Loaded, wanted: str) -> list[Choice]:
             option=option,
             network=network(loaded.chains, option.chain_id),
             amount=words.tokens(int(option.amount_units), option.decimals),
+            rated=_rated(option, loaded.invoice.currency.code),
             chosen=one == chosen,
             counted=_counted(_terms_of_rest(loaded, option.chain_id)),
             behind=_behind(loaded, option.chain_id),
         )
         for one, option in zip(ids, options, strict=True)
     ]
+
+
+def _rated(option: PaymentOption, currency: str) -> str:
+    if option.rate_until is None:
+        return ""
+    until = words.moment(option.rate_until)
+    return f"One {option.token} counts as {words.rate(option.rate)} {currency} if the payment is in a block before {until}."
 
 
 def _terms_of_rest(loaded: Loaded, chain_id: int) -> ChainTerms | None:
@@ -154,7 +164,12 @@ def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
         "transfers_total": len(now.arrivals),
     }
     late = sorted(loaded.behind)
-    return {**found, "version": hashlib.sha256(orjson.dumps([found, late])).hexdigest()[:16]}
+    rates = [
+        [one.chain_id, one.token, terms.until] if terms else None
+        for one in loaded.document.settlement
+        for terms in [asked(one.rule, one.chain_id, loaded.today.quotes)]
+    ]
+    return {**found, "version": hashlib.sha256(orjson.dumps([found, late, rates])).hexdigest()[:16]}
 
 
 def _terms_of(loaded: Loaded, one: Arrival) -> ChainTerms | None:

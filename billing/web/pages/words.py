@@ -1,6 +1,7 @@
 """Figures and times as people read them. Money keeps all its decimals; nothing is shortened."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 from billing.core.money import Asset, decimal_text, half_even
@@ -32,6 +33,12 @@ def price(text: str) -> str:
     """A unit price, with two decimals at least: `2` is `2.00`."""
     whole, _, fraction = text.partition(".")
     return thousands(f"{whole}.{fraction.ljust(2, '0')}")
+
+
+def rate(text: str) -> str:
+    """What one token counts as, with six decimals at most: the amount beside it is exact."""
+    shown = decimal_text(int(Decimal(text).scaleb(6)), 6)
+    return shown.rstrip("0").rstrip(".")
 
 
 def tokens(units: int, decimals: int) -> str:
