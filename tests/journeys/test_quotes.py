@@ -20,7 +20,9 @@ from billing.invoicing.lifecycle import InvoiceStatus
 from billing.quotes import store as quotes
 from billing.reconciliation import store as payments
 from billing.web.api.invoices import PaymentOption, Today, payment_options
+from billing.web.app import create_app
 from tests.journeys.test_tokens_and_credit import reconfigured
+from tests.web.client import Client
 from tests.world import World, issued, world
 
 STALE = 3600
@@ -110,7 +112,9 @@ def desk(made: World) -> Desk:
 def test_what_was_asked_for_pays_the_invoice_though_the_feed_fell_before_the_block(made: World, desk: Desk) -> None:
     assert desk.quote() == {}
     option = desk.asked()["OUSD"]
-    assert (option.rate, int(option.amount_units)) == ("1.1", -(-200 * 10**18 * 10 // 11))
+    assert (option.rate, int(option.amount_units)) == ("1.1", 181_818_182 * 10**12), (
+        "rounded up to what people can copy"
+    )
     assert option.rate_until is not None
     desk.answer("1.02")
     desk.pay(option)
@@ -123,6 +127,31 @@ def test_what_was_asked_for_pays_the_invoice_though_the_feed_fell_before_the_blo
     assert made.balance("conversion") == 20_000
     assert made.balance("conversion", "31337:OUSD") == -int(option.amount_units)
     assert made.findings() == []
+
+
+def test_the_page_says_the_rate_and_counts_what_is_on_its_way_by_it(made: World, desk: Desk) -> None:
+    desk.quote()
+    web, page = Client(create_app(made.app)), f"/pay/{desk.now().pay_token}"
+    shown = web.get(page, params={"pay": "31337-OUSD"}).text
+    assert "One OUSD counts as 1.1 USD if the payment is in a block before" in shown
+    before = web.json(f"{page}/status")["version"]
+    desk.answer("1.00")
+    desk.pay(desk.asked()["OUSD"])
+    made.follow()
+    found = web.json(f"{page}/status")
+    assert (found["state"], found["amount_detected"]) == ("detected", "200.00") and found["version"] != before
+    desk.later(int(LIFE.total_seconds()))
+    assert web.json(f"{page}/status")["amount_detected"] == "200.00", "it was in time"
+    desk.quote()
+    assert web.json(f"{page}/status")["amount_detected"] == "200.00"
+
+
+def test_the_page_changes_when_the_rate_does(made: World, desk: Desk) -> None:
+    web, page = Client(create_app(made.app)), f"/pay/{desk.now().pay_token}"
+    assert "OUSD</strong>" not in web.get(page).text
+    before = web.json(f"{page}/status")["version"]
+    desk.quote()
+    assert web.json(f"{page}/status")["version"] != before and "OUSD</strong>" in web.get(page).text
 
 
 def test_a_quote_that_is_over_promises_nothing(made: World, desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +77,7 @@ def test_enough_units_at_a_rate_settle_whatever_came_before(
     assert value_at_par(units_due(due, USD, 6), 6, USD) == due
 
 
-FEED = {"feed": "0x" + "12" * 20, "feed_decimals": 8, "feed_staleness_seconds": 60}
+FEED: dict[str, Any] = {"feed": "0x" + "12" * 20, "feed_decimals": 8, "feed_staleness_seconds": 60}
 quoted = st.lists(rates.map(lambda value: Rate(value, "quoted", DUE)), max_size=4)
 told = st.one_of(st.just(NoRate("silent")), rates.map(lambda value: Rate(value, "block", DUE)))
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from billing.core.errors import NotFound
-from billing.core.money import decimal_text
+from billing.core.money import ceil_div, decimal_text
 from billing.core.onchain import Address, Hash32, checksum, payment_uri
 from billing.core.period import parse_month, rfc3339
 from billing.db.engine import Session
@@ -27,6 +27,9 @@ from billing.web.errors import PROBLEM_RESPONSES
 from billing.web.schemas import Slug
 
 router = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=PROBLEM_RESPONSES, route_class=Route)
+
+ASKED_DECIMALS: Final = 6
+"""People copy amounts by hand: what a rate makes of one is rounded up to so many decimals."""
 
 Number = Annotated[str, Path(max_length=40)]
 
@@ -186,7 +189,8 @@ def payment_options(invoice: Invoice, document: InvoiceDocument, amount: int, to
         terms = asked(one.rule, one.chain_id, today.quotes)
         if (one.chain_id, one.token_address) not in today.offered or terms is None:
             continue
-        units = units_at(terms.rate, amount, invoice.currency, one.decimals)
+        grain = 10 ** max(0, one.decimals - ASKED_DECIMALS)
+        units = ceil_div(units_at(terms.rate, amount, invoice.currency, one.decimals), grain) * grain
         options.append(
             PaymentOption(
                 chain_id=one.chain_id,
