@@ -107,7 +107,7 @@ class Ledger:
         self._numbers = {block_hash(number): number for number in range(FIRST, self.last + 1)}
         hashes = ",".join(f'"0x{sha256(b"tx %d" % n).hexdigest()}"' for n in range(40))
         self._rest = (
-            f'"logsBloom":"0x{"5a" * 256}","miner":"0x{"0" * 40}","gasLimit":"0x1c9c380","gasUsed":"0xe4e1c0",'
+            f'"logsBloom":"0x{"ff" * 256}","miner":"0x{"0" * 40}","gasLimit":"0x1c9c380","gasUsed":"0xe4e1c0",'
             f'"stateRoot":"0x{"1" * 64}","receiptsRoot":"0x{"2" * 64}","transactionsRoot":"0x{"3" * 64}",'
             f'"extraData":"0x","size":"0x4e20","baseFeePerGas":"0x5f5e100","transactions":[{hashes}],"uncles":[]'
         )

@@ -1,12 +1,16 @@
 """Blocks and raw logs, as decoded from JSON-RPC. Whatever does not look like one is Untrusted."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from billing.core.errors import Untrusted
+from billing.core.keccak import keccak256
 from billing.core.onchain import Address, Hash32
 from billing.core.period import at_second
+
+BLOOM_BITS: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,8 @@ class Block:
     hash: Hash32
     parent_hash: Hash32
     mined_at: datetime
+    bloom: int = field(default=0, compare=False, repr=False)
+    """2,048 bits of what the block's logs hold; zero where the chain does not fill it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,35 @@ def block(raw: Any) -> Block:
     seconds = quantity(raw.get("timestamp"))
     if seconds > 1 << 37:
         raise Untrusted("a block's time is absurd")
-    return Block(place(raw.get("number")), hash32(raw.get("hash")), hash32(raw.get("parentHash")), at_second(seconds))
+    return Block(
+        place(raw.get("number")),
+        hash32(raw.get("hash")),
+        hash32(raw.get("parentHash")),
+        at_second(seconds),
+        _bloom(raw.get("logsBloom")),
+    )
+
+
+def _bloom(text: Any) -> int:
+    """Some chains leave it out, or leave it empty."""
+    if not isinstance(text, str) or len(text) != 2 + BLOOM_BITS // 4:
+        return 0
+    try:
+        return int(text, 16)
+    except ValueError:
+        raise Untrusted("a block's logsBloom is no hex") from None
+
+
+def may_hold(bloom: int, values: Sequence[bytes]) -> bool:
+    """May a block with this bloom hold a log with all these values (its contract, its topics)? False is certain."""
+    if not bloom:
+        return True
+    for value in values:
+        digest = keccak256(value)
+        for at in (0, 2, 4):
+            if not bloom >> (int.from_bytes(digest[at : at + 2], "big") % BLOOM_BITS) & 1:
+                return False
+    return True
 
 
 def log(raw: dict[str, Any]) -> Log:

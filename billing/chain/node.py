@@ -65,10 +65,6 @@ class Node(Protocol):
         """What addresses hold of the native coin at a block, in its smallest unit."""
         ...
 
-    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
-        """What became of a transaction, as the node tells it; None when it does not know it."""
-        ...
-
     def code(self, address: Address) -> bytes: ...
 
     def have_code(self, addresses: Sequence[Address]) -> list[bool]:

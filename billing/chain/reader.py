@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from billing.chain.block import Block, Log, log, place
+from billing.chain.block import Block, Log, log, may_hold, place
 from billing.chain.node import MaybeCut, Node
 from billing.chain.tokens import Token
 from billing.core.errors import Unavailable, Untrusted
-from billing.core.onchain import Address, Hash32
+from billing.core.onchain import TRANSFER_TOPIC, Address, Hash32, padded
 
 FILTER_MAX: Final = 200
 """Up to so many watched addresses the node filters a range of blocks; beyond it sends all transfers of the tokens."""
@@ -47,7 +47,7 @@ class Reader:
             if any(one.get("blockHash") != block.hash for one in raw):
                 raise Untrusted("the node answered with logs of another block")
             read.seen = len(raw)
-            self._take(read, self._ours(raw), {number: block.hash})
+            self._take(read, self._ours(raw), {number: block})
         return read
 
     def span(self, first: int, last: int, parent: Hash32) -> Read | None:
@@ -63,11 +63,11 @@ class Reader:
         raw = self._range_logs(first, last) if self._tokens else []
         ours = self._ours(raw)
         blocks = self._headers(sorted({last, *(place(one.get("blockNumber")) for one in ours)}))
-        hashes = {block.number: block.hash for block in blocks}
-        if hashes[last] != end.hash:
+        known = {block.number: block for block in blocks}
+        if known[last].hash != end.hash:
             raise Unavailable("the chain was reorganised while a range of it was read")
         read.seen, read.blocks = len(raw), blocks
-        self._take(read, ours, hashes)
+        self._take(read, ours, known)
         return read
 
     def _headers(self, numbers: Sequence[int]) -> list[Block]:
@@ -76,11 +76,11 @@ class Reader:
     def _range_logs(self, first: int, last: int) -> list[dict[str, Any]]:
         if len(self._watched) > FILTER_MAX:
             return _whole(self._node.logs(self._tokens, span=(first, last)), first, last)
-        padded = ["0x" + "0" * 24 + address[2:] for address in self._watched]
-        if not padded:
+        mine = [padded(address) for address in self._watched]
+        if not mine:
             return []
-        out = _whole(self._node.logs(self._tokens, span=(first, last), topics=[padded]), first, last)
-        into = _whole(self._node.logs(self._tokens, span=(first, last), topics=[None, padded]), first, last)
+        out = _whole(self._node.logs(self._tokens, span=(first, last), topics=[mine]), first, last)
+        into = _whole(self._node.logs(self._tokens, span=(first, last), topics=[None, mine]), first, last)
         both = {(str(one.get("blockHash")), str(one.get("logIndex"))): one for one in (*out, *into)}
         return list(both.values())
 
@@ -97,15 +97,18 @@ class Reader:
                 continue
         return ours
 
-    def _take(self, read: Read, ours: Sequence[dict[str, Any]], hashes: dict[int, Hash32]) -> None:
+    def _take(self, read: Read, ours: Sequence[dict[str, Any]], known: dict[int, Block]) -> None:
         """Keep these logs, after checking that each is of a block that was proven and that none comes twice."""
         places: set[tuple[int, int]] = set()
         for one in ours:
             found = log(one)
             if found.token not in self._tokens:
                 raise Untrusted("the node answered with logs of another token")
-            if hashes.get(found.block_number) != found.block_hash:
+            block = known.get(found.block_number)
+            if block is None or block.hash != found.block_hash:
                 raise Untrusted(f"a log names another block {found.block_number} than the node knows")
+            if not may_hold(block.bloom, _indexed(found)):
+                raise Untrusted(f"block {found.block_number} cannot hold the log {found.log_index}: its bloom says so")
             place = (found.block_number, found.log_index)
             if place in places:
                 raise Untrusted(f"block {found.block_number} has the log {found.log_index} twice")
@@ -115,6 +118,12 @@ class Reader:
                 continue
             read.logs.append(found)
         read.logs.sort(key=lambda one: (one.block_number, one.log_index))
+
+
+def _indexed(one: Log) -> list[bytes]:
+    """What a block's bloom holds of a log."""
+    texts = (one.token, TRANSFER_TOPIC, padded(one.sender), padded(one.receiver))
+    return [bytes.fromhex(text[2:]) for text in texts]
 
 
 def _whole(raw: list[dict[str, Any]], first: int, last: int) -> list[dict[str, Any]]:

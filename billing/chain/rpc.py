@@ -356,12 +356,6 @@ class HttpNode:
     def coins(self, owners: Sequence[Address], block: int | str) -> list[int]:
         return [quantity(raw) for raw in self._many("eth_getBalance", [[owner, parameter(block)] for owner in owners])]
 
-    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
-        raw = self.request("eth_getTransactionReceipt", [tx_hash])
-        if raw is not None and not isinstance(raw, dict):
-            raise Untrusted(f"{self.url} answered with something that is no receipt")
-        return raw
-
     def code(self, address: Address) -> bytes:
         return self._bytes(self.request("eth_getCode", [address, "latest"]))
 

@@ -108,9 +108,6 @@ class MemoryNode:
     def coins(self, owners: Sequence[Address], block: int | str) -> list[int]:
         return [0 for _ in owners]
 
-    def receipt(self, tx_hash: Hash32) -> dict[str, Any] | None:
-        return None
-
     def code(self, address: Address) -> bytes:
         return b"\x01"
 

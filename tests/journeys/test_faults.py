@@ -31,6 +31,7 @@ from tests.chain.proxy import (
 )
 from tests.world import World, issued, usd, world
 
+SOMEBODY = "0x" + "0" * 24 + "99" * 20
 TOO_LARGE: dict[str, Fault] = {
     f"too large: {message}": refused(code, message)
     for code, message in (
@@ -90,6 +91,10 @@ FAULTS: dict[str, tuple[Fault, str]] = {
     "logs of another branch": (for_logs(each(blockHash="0x" + "13" * 32)), ""),
     "logs of another block": (for_logs(each(blockNumber="0x1")), ""),
     "each log twice": (for_logs(lambda logs: [*logs, *logs]), ""),
+    "logs that the block cannot hold": (
+        for_logs(lambda logs: [{**one, "topics": [*one["topics"][:1], SOMEBODY, *one["topics"][2:]]} for one in logs]),
+        "",
+    ),
     "logs of another token": (for_logs(each(address="0x" + "77" * 20)), ""),
     "removed logs": (for_logs(each(removed=True)), ""),
     "no amount": (for_logs(each(data="0x")), ""),
