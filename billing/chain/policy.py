@@ -45,6 +45,11 @@ class Finality:
     def final_up_to(self, cursor: int, tags: Tags) -> int:
         return min(cursor, _reach(self.final_by, cursor, tags))
 
+    def rule_of(self, height: Literal["counting", "final"]) -> str:
+        """What sets a height, in words: `finalized`, `12 blocks`."""
+        rule = self.final_by if height == "final" else self.confirmed_by
+        return f"{rule} blocks" if isinstance(rule, int) else rule
+
     @property
     def tags(self) -> set[str]:
         """The tags that must be asked for."""

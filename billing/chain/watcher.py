@@ -75,7 +75,7 @@ class Progress:
     orphaned: int = 0
     moved: int = 0
     behind: int = 0
-    stalled: int = 0
+    stalled: reach.Still | None = None
     """For how many seconds no block became final, once that is too long."""
 
 
@@ -385,8 +385,8 @@ class Watcher:
                 bands = finality.bands_up_to(cursor.number, tags)
                 done.moved += reach.confirm_small(session, chain_id, bands, self.chain.tokens, now)
             reach.set_reach(session, chain_id, confirmed, final, now)
-            still = reach.still_seconds(session, chain_id, now)
-            done.stalled = still if still >= self.chain.stall_seconds else 0
+            still = reach.still(session, chain_id, now)
+            done.stalled = still if still.seconds >= self.chain.stall_seconds else None
             store.forget_blocks(session, chain_id, below=min(final, cursor.number - self.chain.reorg_blocks_max))
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from billing.bootstrap import App
     from billing.chain.store import Cursor
-    from billing.chain.watcher import Progress, Watcher
+    from billing.chain.watcher import Chain, Progress, Watcher
 
 app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, presets, deploy-plan.", no_args_is_help=True)
 
@@ -83,6 +83,7 @@ def status(
                     "final": row.get("final_number"),
                     "proven": row.get("proven"),
                     "final_since": row.get("final_moved_at"),
+                    "stalled": _stalled(one, chain, bool(row)),
                     "wallet": "accepted" if chain.chain_id in accepted else "not accepted",
                     "reads_again_from": row.get("rewind_to"),
                     "stopped": row.get("stopped", ""),
@@ -92,7 +93,8 @@ def status(
             for row in rows:
                 row["endpoints"] = _endpoints(one, row["chain_id"])
     columns = (
-        "chain", "chain_id", "block", "mined_at", "final", "final_since", "proven", "wallet", "reads_again_from", "stopped",
+        "chain", "chain_id", "block", "mined_at", "final", "final_since", "stalled", "proven", "wallet", "reads_again_from",
+        "stopped",
     )  # fmt: skip
     show(rows, columns, as_json=as_json, empty="no chain is configured")
     if live and not as_json:
@@ -100,6 +102,19 @@ def status(
         show(told, ("chain", "endpoint", "block", "age_seconds", "error"), as_json=False, empty="")
     if any(row["stopped"] for row in rows):
         raise typer.Exit(1)
+
+
+def _stalled(one: "App", chain: "Chain", is_followed: bool) -> str:
+    """What stands still for too long, by which rule, since when; empty while nothing does."""
+    from billing.chain.store import reach
+
+    if not is_followed:
+        return ""
+    with one.database.transaction() as session:
+        still = reach.still(session, chain.chain_id, one.clock.now())
+    if still.seconds < chain.stall_seconds:
+        return ""
+    return f"{still.height} ({chain.finality.rule_of(still.height)}) for {still.seconds} s"
 
 
 def _endpoints(one: "App", chain_id: int) -> list[dict[str, Any]]:

@@ -1,29 +1,30 @@
 """`stablemeter wallet`: where money goes, and the pin by which payers recognise it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import application, show_json
+from billing.cli.context import application, cell, show, show_json
 from billing.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from billing.bootstrap import App
+    from billing.db.engine import Session
 
 app = typer.Typer(help="The wallet: show, pin, accept.", no_args_is_help=True)
 
 
 @app.command("show")
 def show_(as_json: AsJson = False) -> None:
-    """The configured wallet, and every generation before it."""
+    """The configured wallet, and every generation of it: its addresses stay watched for ever, and hold what is told here."""
     from billing.core.errors import NotFound
-    from billing.wallets import store
 
     with application() as one:
         if one.wallet is None:
             raise NotFound("no wallet is configured", remedy="set wallet.treasury (or wallet.mode and wallet.xpub)")
         accepted = sorted(one.accepter.accepted())
         with one.database.transaction() as session:
-            generations = [
-                {"since": g.created_at, "pin": g.wallet.pin(), **g.wallet.pinned()} for g in store.generations(session)
-            ]
+            generations = _generations(one, session)
         found = {
             "pin": one.wallet.pin(),
             **one.wallet.pinned(),
@@ -35,8 +36,37 @@ def show_(as_json: AsJson = False) -> None:
         return
     for key, value in found.items():
         if key != "generations":
-            typer.echo(f"{key}: {value}")
-    typer.echo(f"generations: {len(generations)}")
+            typer.echo(f"{key}: {cell(value)}")
+    columns = ("since", "pin", "treasury", "accepted_on", "invoices", "unflushed", "in_treasury")
+    typer.echo("")
+    show(generations, columns, as_json=False)
+
+
+def _generations(one: "App", session: "Session") -> list[dict[str, Any]]:
+    """Every generation, oldest first, with how many invoices have an address of it, and the final money that lies there."""
+    from billing.chain.store import held, tokens
+    from billing.core.money import decimal_text
+    from billing.wallets import store
+
+    names, known = {chain.chain_id: chain.name for chain in one.chains}, tokens.known(session)
+    money: dict[tuple[int, bool], list[str]] = {}
+    for lies in held.held(session):
+        token, name = known[lies.chain_id, lies.token], names.get(lies.chain_id, f"chain {lies.chain_id}")
+        told = f"{decimal_text(lies.units, token.decimals)} {token.symbol} on {name}"
+        money.setdefault((lies.generation_id, lies.is_treasury), []).append(told)
+    counts = store.counts(session)
+    return [
+        {
+            "since": g.created_at,
+            "pin": g.wallet.pin(),
+            **g.wallet.pinned(),
+            "accepted_on": [names.get(id_, f"chain {id_}") for id_ in sorted(store.accepted_chains(session, g.id))],
+            "invoices": counts.get(g.id, {}).get("invoice", 0),
+            "unflushed": money.get((g.id, False), []),
+            "in_treasury": money.get((g.id, True), []),
+        }
+        for g in store.generations(session)
+    ]
 
 
 @app.command()

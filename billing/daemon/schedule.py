@@ -132,8 +132,10 @@ def _watch(app: App, chain_id: int) -> Callable[[], bool]:
                 "chain moved", chain=name, transfers=done.transfers, reorgs=done.reorgs, orphaned=done.orphaned
             )
         if done.stalled and not stalled:
-            logger("watch").error("no block becomes final; see docs/finality.md", chain=name, seconds=done.stalled)
-        stalled = done.stalled > 0
+            said = "no block becomes final" if done.stalled.height == "final" else "no payment begins to count"
+            rule = app.watchers[chain_id].chain.finality.rule_of(done.stalled.height)
+            logger("watch").error(f"{said}; see docs/finality.md", chain=name, rule=rule, seconds=done.stalled.seconds)
+        stalled = done.stalled is not None
         return done.behind > 0 and done.blocks > 0
 
     return tick

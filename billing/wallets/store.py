@@ -122,6 +122,19 @@ def known(session: Session, address: Address) -> PaymentAddress | None:
     return None if row is None else _address(row)
 
 
+def counts(session: Session) -> dict[int, dict[str, int]]:
+    """{generation: {kind: how many addresses}}."""
+    found: dict[int, dict[str, int]] = {}
+    rows = session.exec(
+        select(PaymentAddressRow.generation_id, PaymentAddressRow.kind, func.count()).group_by(
+            col(PaymentAddressRow.generation_id), col(PaymentAddressRow.kind)
+        )
+    )
+    for generation_id, kind, number in rows:
+        found.setdefault(generation_id, {})[kind] = number
+    return found
+
+
 def of_invoice(session: Session, invoice_id: int) -> PaymentAddress | None:
     row = session.exec(select(PaymentAddressRow).where(PaymentAddressRow.invoice_id == invoice_id)).first()
     return None if row is None else _address(row)

@@ -55,7 +55,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("chain", "deploy-plan"): (("anvil",), {"chain", "chain_id", "to", "value", "data", "factory", "implementation", "treasury", "treasury_kind", "flusher", "deployed"}),
     ("chain", "inspect"): (("0x" + "12" * 20,), {"what", "is", "invoice", "transfers"}),
     ("chain", "presets"): ((), {"preset", "chain_id", "finality", "token", "address", "decimals"}),
-    ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "final_since", "proven", "wallet", "reads_again_from", "stopped"}),
+    ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "final_since", "stalled", "proven", "wallet", "reads_again_from", "stopped"}),
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
     ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at"}),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.chain.store.held import held
 from billing.core.onchain import Address, parse_address
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
@@ -95,6 +96,40 @@ def test_an_invoice_is_paid_on_two_chains_and_both_treasuries_are_booked(both: B
     assert (both.booked("treasury", 31337), both.booked("treasury", SECOND)) == (usd("125.00"), usd("57.00"))
     assert made.balance("external", "31337:USDC") == -usd("5.00")
     assert made.balance("external", f"{SECOND}:USDC") == usd("23.00")
+    assert made.findings() == []
+
+
+def test_both_generations_are_paid_on_both_chains_and_emptied_where_their_documents_say(both: Both) -> None:
+    made = both.made
+    made.app.check_chain(SECOND)
+    metered(made, "acme", "beta")
+    made.app.check_chain(31337)
+    (old,) = made.app.issuer.run(PERIOD, "acme", actor="test")
+    both.settle()
+    treasury = parse_address(made.node.accounts[8])
+    moved_to(made, treasury=treasury)
+    both.node.send(*deployment(Treasury(treasury, ANYONE, is_contract=False)))
+    made.app.check_chain(SECOND)
+    (new,) = made.app.issuer.run(PERIOD, "beta", actor="test")
+    assert old.address != new.address and offered(made, new) == {31337, SECOND}
+    for invoice in (old, new):
+        assert invoice.address is not None
+        made.node.transfer(made.usdc, invoice.address, usd("150.00"))
+        both.node.transfer(both.usdc, invoice.address, usd("50.00"))
+    both.settle()
+    assert {made.invoice(one.number).status for one in (old, new)} == {InvoiceStatus.PAID}
+    with made.app.database.transaction() as session:
+        lies = {(one.generation_id, one.chain_id): one.units for one in held(session) if not one.is_treasury}
+    first, second = sorted({generation for generation, _ in lies})
+    assert lies == {
+        (first, 31337): usd("150.00"), (first, SECOND): usd("50.00"),
+        (second, 31337): usd("150.00"), (second, SECOND): usd("50.00"),
+    }  # fmt: skip
+    assert both.sweep(31337) == both.sweep(SECOND) == 2, "a transaction a factory"
+    both.settle()
+    for owner in (made.treasury, treasury):
+        assert made.node.balance(made.usdc, owner) == usd("150.00")
+        assert both.node.balance(both.usdc, owner) == usd("50.00")
     assert made.findings() == []
 
 

@@ -1,9 +1,10 @@
 """Up to where transfers count, and are final."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import text
 from sqlmodel import Session
@@ -86,7 +87,16 @@ def set_reach(session: Session, chain_id: int, confirmed: int, final: int, now: 
     )
 
 
-def still_seconds(session: Session, chain_id: int, now: datetime) -> int:
-    """For how long the final height, or the height up to which payments count, has stood still: the longer of both."""
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The height that stands still, and for how long."""
+
+    height: Literal["counting", "final"]
+    seconds: int
+
+
+def still(session: Session, chain_id: int, now: datetime) -> Still:
+    """Of the final height, and the one up to which payments count: the one that stands still for longer."""
     row = session.get_one(ChainStateRow, chain_id, populate_existing=True)
-    return int((now - min(row.confirmed_moved_at, row.final_moved_at)).total_seconds())
+    since, height = min((row.final_moved_at, "final"), (row.confirmed_moved_at, "counting"))
+    return Still("final" if height == "final" else "counting", int((now - since).total_seconds()))
