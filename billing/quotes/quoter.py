@@ -15,6 +15,10 @@ RENEWED_AFTER: Final = 2
 """A quote is followed by the next one after a half of its life, so who looks at a page has at least the other half."""
 
 
+EARLIER: Final = timedelta(minutes=1)
+"""Chains' clocks and ours differ. Who pays at once must not be in a block from before the promise."""
+
+
 class Newest(Protocol):
     """Reads the rate of a feed now. Raises Unavailable."""
 
@@ -43,13 +47,13 @@ class Quoter:
         for name, feed in feeds.items():
             key = feed_key(chain_id, feed)
             before = known.get(key)
-            if before is not None and now < before.since + life / RENEWED_AFTER:
+            if before is not None and now < before.until - life / RENEWED_AFTER:
                 continue
             rate = self._feeds.newest(chain_id, now, feed)
             if isinstance(rate, NoRate):
                 done.without[name] = rate.reason
                 continue
-            quote = known[key] = Quote(rate, now, now + life)
+            quote = known[key] = Quote(rate, now - EARLIER, now + life)
             with self._database.transaction() as session:
                 self._fence(session)
                 store.add(session, key, quote)

@@ -191,6 +191,19 @@ def test_a_feed_that_prices_the_currency_is_turned_round(made: World) -> None:
     assert desk.now().status is InvoiceStatus.PAID and made.findings() == []
 
 
+def test_a_chain_whose_clock_is_a_little_behind_ours_costs_nobody_the_promise(made: World, desk: Desk) -> None:
+    desk.catch_up()
+    made.clock.move_to(made.clock.now() + timedelta(seconds=40))
+    made.app.quote(31337)
+    option = desk.asked()["OUSD"]
+    desk.answer("1.00")
+    desk.pay(option)
+    (tip, now) = (made.node.block("latest"), made.clock.now())
+    assert tip is not None and tip.mined_at < now
+    made.settle()
+    assert [one["rate"] for one in desk.paid()] == [Decimal("1.1")]
+
+
 def test_without_a_round_nothing_is_asked_for_and_what_was_promised_holds(made: World, desk: Desk) -> None:
     desk.quote()
     option = desk.asked()["OUSD"]
