@@ -1,6 +1,8 @@
 """`stablemeter export`: files for finance."""
 
 import sys
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,10 @@ import typer
 from billing.cli.context import application
 from billing.cli.options import Period, write_file
 
-app = typer.Typer(help="Files for finance: reconciliation.", no_args_is_help=True)
+app = typer.Typer(help="Files for finance: reconciliation, journal, aging, statement.", no_args_is_help=True)
+
+FileFormat = Annotated[str, typer.Option("--format", help="csv, json or xlsx")]
+Output = Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")]
 
 
 @app.callback()
@@ -18,22 +23,80 @@ def exports() -> None:
 
 
 @app.command()
-def reconciliation(
-    period: Period,
-    file_format: Annotated[str, typer.Option("--format", help="csv or json")] = "csv",
-    output: Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")] = None,
-) -> None:
+def reconciliation(period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
     """One row for each invoice and payment of a month."""
-    from billing.core.errors import Invalid
     from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
-    if file_format not in list(Format):
-        raise Invalid(f"--format {file_format!r} is not known", remedy=", ".join(Format))
+    wanted = Format(_known(file_format))
     with application() as one:
-        content = one.reporter.reconciliation(parse_month(period), Format(file_format))
+        _write(one.reporter.reconciliation(parse_month(period), wanted), output)
+
+
+@app.command()
+def journal(
+    period: Period,
+    file_format: Annotated[str, typer.Option("--format", help="csv, json, xlsx or beancount")] = "csv",
+    output: Output = None,
+) -> None:
+    """Every posting that was booked in a month. As beancount, after the balances that were brought forward."""
+    from billing.core.period import parse_month
+    from billing.reports.reporter import Format
+
+    wanted = _known(file_format, "beancount")
+    with application() as one:
+        month = parse_month(period)
+        made = one.reporter.beancount(month) if wanted == "beancount" else one.reporter.journal(month, Format(wanted))
+        _write(made, output)
+
+
+@app.command()
+def aging(
+    on: Annotated[
+        datetime | None,
+        typer.Option("--on", formats=["%Y-%m-%d"], help="As booked until the end of this day; default: today"),
+    ] = None,
+    file_format: FileFormat = "csv",
+    output: Output = None,
+) -> None:
+    """What is owed, by how long it is overdue."""
+    from billing.reports.reporter import Format
+
+    wanted = Format(_known(file_format))
+    with application() as one:
+        _write(one.reporter.aging((on or one.clock.now()).date(), wanted), output)
+
+
+@app.command()
+def statement(
+    tenant: Annotated[str, typer.Argument(help="The tenant")],
+    period: Period,
+    file_format: FileFormat = "csv",
+    output: Output = None,
+) -> None:
+    """What a tenant was charged, paid and was credited in a month, with what it owes after each line."""
+    from billing.core.period import parse_month
+    from billing.reports.reporter import Format
+
+    wanted = Format(_known(file_format))
+    with application() as one:
+        _write(one.reporter.statement(tenant, parse_month(period), wanted), output)
+
+
+def _known(file_format: str, *more: str) -> str:
+    from billing.core.errors import Invalid
+    from billing.reports.reporter import Format
+
+    known = [*Format, *more]
+    if file_format not in known:
+        raise Invalid(f"--format {file_format!r} is not known", remedy=", ".join(known))
+    return file_format
+
+
+def _write(content: Iterator[bytes], output: Path | None) -> None:
     if output is None:
-        sys.stdout.buffer.write(content)
+        for chunk in content:
+            sys.stdout.buffer.write(chunk)
         return
     write_file(output, content)
     typer.echo(f"written to {output}")

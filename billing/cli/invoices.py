@@ -199,7 +199,7 @@ def show_(
             notes = store.credit_notes(session, invoice.id)
         row = _row(one, invoice)
     if document is not None:
-        write_file(document, content)
+        write_file(document, [content])
         typer.echo(f"{number}: {len(content)} bytes to {document}")
         return
     row["lines"] = [

@@ -1,5 +1,6 @@
 """Options that several commands take."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,20 +43,24 @@ def read_file(path: Path) -> str:
         raise Invalid(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from None
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file that was named on the command line: all of it, or nothing. Raises Unavailable."""
+def write_file(path: Path, content: Iterable[bytes]) -> None:
+    """Write a file that was named on the command line, part by part: all of it, or nothing. Raises Unavailable."""
     from billing.core.errors import Unavailable
 
     beside = path.with_name(f".{path.name}.part") if path.name else path
     try:
         if path.exists() and not path.is_file():  # a pipe or a terminal takes bytes as they come
-            path.write_bytes(content)
-            return
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            beside = path
+        with beside.open("wb") as file:
+            file.writelines(content)
+        if beside is not path:
+            beside.replace(path)
+    except BaseException as error:
+        if beside is not path:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise Unavailable(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -63,7 +63,7 @@ def plan(
                 f"the plan has transactions of {len(wallets)} wallets, and a file is signed by one",
                 remedy=f"one file each: --pin {sorted(wallets)[0]}",
             )
-        write_file(output, safe_file(watcher.chain.chain_id, found.batches, f"Sweep {watcher.chain.name}", now))
+        write_file(output, [safe_file(watcher.chain.chain_id, found.batches, f"Sweep {watcher.chain.name}", now)])
     if as_json:
         show_json(_json(found, watcher.chain))
     else:

@@ -314,7 +314,7 @@ def _finish(stage: Stage, story: Story, *, kept: bool) -> bool:
         f"{forged} of them with another's address"
     )
     target = stage.folder / f"reconciliation-{stage.period.start:%Y-%m}.csv"
-    content = stage.app.reporter.reconciliation(stage.period, Format.CSV)
+    content = b"".join(stage.app.reporter.reconciliation(stage.period, Format.CSV))
     target.write_bytes(content)
     lines = content.count(b"\n") - 1
     stage.say(f"reconciliation report: {lines} rows" + (f" in {target}" if kept else ""))

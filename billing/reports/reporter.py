@@ -1,34 +1,102 @@
 """Writes reports."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from enum import StrEnum
 
 from billing.chain.tokens import Token
+from billing.core.errors import NotFound
+from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Database
-from billing.reports import store, to_csv, to_json
-from billing.reports.rows import ReconciliationRow, cells, header
+from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx
+from billing.reports.rows import ReconciliationRow, cells, columns
+from billing.reports.table import Table
+from billing.reports.to_beancount import Line
+from billing.tenants import store as tenants
 
 
 class Format(StrEnum):
     CSV = "csv"
     JSON = "json"
+    XLSX = "xlsx"
 
 
 class Reporter:
+    """Every report comes as chunks of bytes, read in one transaction: all of its figures are of one moment."""
+
     def __init__(self, database: Database, tokens: Sequence[Token], chains: dict[int, str]) -> None:
         """`chains` are names by chain id."""
         self._database, self._chains = database, chains
         self._tokens = {(token.chain_id, str(token.address)): token for token in tokens}
 
     def reconciliation_rows(self, period: Span) -> list[ReconciliationRow]:
-        label = f"{period.start:%Y-%m}"
         with self._database.transaction() as session:
-            return store.reconciliation(session, period, label, self._tokens, self._chains)
+            return store.reconciliation(session, period, _label(period), self._tokens, self._chains)
 
-    def reconciliation(self, period: Span, file_format: Format) -> bytes:
-        """The file's bytes."""
+    def reconciliation(self, period: Span, file_format: Format) -> Iterator[bytes]:
+        """One row for each invoice and payment of a month."""
         rows = [cells(row) for row in self.reconciliation_rows(period)]
-        if file_format is Format.JSON:
-            return to_json.document("reconciliation", f"{period.start:%Y-%m}", header(), rows)
-        return "".join(to_csv.lines(header(), rows)).encode()
+        yield from _written(Table("reconciliation", _label(period), columns(), rows), file_format)
+
+    def journal(self, period: Span, file_format: Format) -> Iterator[bytes]:
+        """Every posting booked in a month."""
+        first, end = _days(period)
+        with self._database.transaction() as session:
+            rows = books.journal_rows(store.journal(session, first, end), store.exponents(session))
+            yield from _written(Table("journal", _label(period), books.JOURNAL, rows), file_format)
+
+    def beancount(self, period: Span) -> Iterator[bytes]:
+        """The journal of a month, after the balances that were brought forward into it."""
+        first, end = _days(period)
+        with self._database.transaction() as session:
+            exponents = store.exponents(session)
+            opening = [
+                Line(0, first, "brought forward", "", account, asset, decimal_text(units, exponents[asset]), "", "", "")
+                for account, asset, units in store.brought_forward(session, first)
+            ]
+
+            def every() -> Iterator[Line]:
+                yield from opening
+                yield from books.journal_lines(store.journal(session, first, end), exponents)
+
+            title = f"Journal {_label(period)}"
+            for chunk in to_beancount.lines(title, every(), store.used(session, end), first):
+                yield chunk.encode()
+
+    def aging(self, on: date, file_format: Format) -> Iterator[bytes]:
+        """What is owed at the end of a day, by how long it is overdue."""
+        with self._database.transaction() as session:
+            rows = books.aging_rows(store.owing(session, on), store.exponents(session), on)
+            yield from _written(Table("aging", on.isoformat(), books.AGING, rows), file_format)
+
+    def statement(self, tenant: str, period: Span, file_format: Format) -> Iterator[bytes]:
+        """What was booked for a tenant in a month. Raises NotFound."""
+        first, end = _days(period)
+        with self._database.transaction() as session:
+            found = next((one for one in tenants.listed(session) if one.slug == tenant), None)
+            if found is None:
+                raise NotFound(f"there is no tenant {tenant}", remedy="see: stablemeter tenant list")
+            before = store.owed_before(session, found.id, first)
+            postings = store.statement(session, found.id, first, end)
+            rows = books.statement_rows(before, postings, store.exponents(session))
+            yield from _written(Table("statement", f"{tenant} {_label(period)}", books.STATEMENT, rows), file_format)
+
+
+def _written(table: Table, file_format: Format) -> Iterator[bytes]:
+    if file_format is Format.JSON:
+        yield from to_json.chunks(table)
+    elif file_format is Format.XLSX:
+        yield to_xlsx.document(table)
+    else:
+        for line in to_csv.lines(table.header, table.rows):
+            yield line.encode()
+
+
+def _label(period: Span) -> str:
+    return f"{period.start:%Y-%m}"
+
+
+def _days(period: Span) -> tuple[date, date]:
+    """(first day, the day after the last)."""
+    return period.start.date(), period.end.date()

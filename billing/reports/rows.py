@@ -3,6 +3,8 @@
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 
+from billing.reports.table import Column, Kind
+
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationRow:
@@ -48,8 +50,20 @@ COLUMNS = {"sender": "from", "receiver": "to"}
 """Columns whose name is a word that Python keeps for itself."""
 
 
-def header() -> list[str]:
-    return [COLUMNS.get(field.name, field.name) for field in fields(ReconciliationRow)]
+CURRENCY_AMOUNTS = ("amount_due", "value", "applied", "credited", "written_off", "difference")
+WHOLES = ("chain_id", "confirmations", "log_index", "block")
+
+
+def columns() -> list[Column]:
+    return [_column(field.name) for field in fields(ReconciliationRow)]
+
+
+def _column(name: str) -> Column:
+    if name in CURRENCY_AMOUNTS or name == "amount":
+        # an invoice with several payments repeats what is due: only what each payment did can be added up
+        return Column(name, Kind.AMOUNT, of="currency" if name in ("applied", "credited", "written_off") else "")
+    kind = Kind.WHOLE if name in WHOLES else Kind.TIME if name == "time" else Kind.TEXT
+    return Column(COLUMNS.get(name, name), kind)
 
 
 def cells(row: ReconciliationRow) -> tuple[object, ...]:

@@ -1,16 +1,22 @@
 """Reads what reports show, straight from the tables, in chain order."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any, Final
 
 from sqlalchemy import text
 from sqlmodel import Session
 
+from billing.chain.store import tokens
 from billing.chain.tokens import Token
 from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
 from billing.core.period import Span
+from billing.reports.books import Booked, Exponents, Owing
 from billing.reports.rows import ReconciliationRow
+
+AT_ONCE: Final = 5_000
+"""Rows that are held at a time."""
 
 _RECONCILIATION = """
     WITH paid AS (
@@ -45,15 +51,15 @@ _RECONCILIATION = """
 
 
 def reconciliation(
-    session: Session, period: Span, label: str, tokens: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
+    session: Session, period: Span, label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
 ) -> list[ReconciliationRow]:
     """The rows of a period: its invoices with every transfer to their addresses, and stray money that came in during it."""
     rows = session.execute(text(_RECONCILIATION), {"start": period.start, "end": period.end})
-    return [_row(dict(row._mapping), label, tokens, chains) for row in rows]
+    return [_row(dict(row._mapping), label, known, chains) for row in rows]
 
 
 def _row(
-    r: Mapping[str, Any], label: str, tokens: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
+    r: Mapping[str, Any], label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
 ) -> ReconciliationRow:
     exponent = r["exponent"]
     invoiced = bool(r["number"])
@@ -62,7 +68,7 @@ def _row(
         return "" if r[name] is None or not invoiced else decimal_text(int(r[name]), exponent)
 
     paid = r["transfer_id"] is not None
-    token = tokens.get((r["chain_id"], r["token_address"])) if paid else None
+    token = known.get((r["chain_id"], r["token_address"])) if paid else None
     standing = paid and r["state"] != "orphaned" and r["cursor_number"] is not None
     due = int(r["amount_due"])
     return ReconciliationRow(
@@ -100,6 +106,99 @@ def _row(
         ledger_entry=r["entries"] or "",
         address=_shown(r["address"]),
     )
+
+
+_POSTINGS = """
+    SELECT e.id AS entry, e.booked_on, e.happened_at, e.kind, p.account, p.asset, p.units, coalesce(n.slug, '') AS tenant,
+           coalesce(i.number, '') AS invoice, coalesce(t.tx_hash, '') AS tx_hash, e.memo, e.reverses_id AS reverses
+      FROM entry e JOIN posting p ON p.entry_id = e.id
+      LEFT JOIN tenant n ON n.id = p.tenant_id
+      LEFT JOIN invoice i ON i.id = coalesce(p.invoice_id, e.invoice_id)
+      LEFT JOIN transfer t ON t.id = e.transfer_id"""
+
+
+def journal(session: Session, first: date, end: date) -> Iterator[Booked]:
+    """Every posting of the entries booked from a day until before another, in order, a few thousand at a time."""
+    sql = f"{_POSTINGS} WHERE e.booked_on >= :first AND e.booked_on < :end ORDER BY e.id, p.id"
+    yield from _booked(session, sql, {"first": first, "end": end})
+
+
+def used(session: Session, end: date) -> list[tuple[str, str]]:
+    """(account, asset) of every posting before a day."""
+    rows = session.execute(
+        text(
+            "SELECT DISTINCT p.account, p.asset FROM posting p JOIN entry e ON e.id = p.entry_id WHERE e.booked_on < :end"
+        ),
+        {"end": end},
+    )
+    return sorted((row.account, row.asset) for row in rows)
+
+
+def brought_forward(session: Session, before: date) -> list[tuple[str, str, int]]:
+    """(account, asset, units) of every balance at the beginning of a day."""
+    rows = session.execute(
+        text(
+            "SELECT p.account, p.asset, sum(p.units) AS units FROM posting p JOIN entry e ON e.id = p.entry_id"
+            " WHERE e.booked_on < :day GROUP BY 1, 2 HAVING sum(p.units) <> 0 ORDER BY 1, 2"
+        ),
+        {"day": before},
+    )
+    return [(row.account, row.asset, int(row.units)) for row in rows]
+
+
+_OF_TENANT = "p.tenant_id = :tenant AND p.account IN ('receivable', 'tenant_credit', 'tenant_prepaid')"
+
+
+def statement(session: Session, tenant_id: int, first: date, end: date) -> Iterator[Booked]:
+    """What was booked for a tenant: what it owes, and what it has to its credit."""
+    sql = f"{_POSTINGS} WHERE {_OF_TENANT} AND e.booked_on >= :first AND e.booked_on < :end ORDER BY e.id, p.id"
+    yield from _booked(session, sql, {"tenant": tenant_id, "first": first, "end": end})
+
+
+def owed_before(session: Session, tenant_id: int, day: date) -> dict[str, int]:
+    """{currency: what a tenant owed at the beginning of a day, less its credit}."""
+    rows = session.execute(
+        text(
+            "SELECT p.asset, sum(p.units) AS units FROM posting p JOIN entry e ON e.id = p.entry_id"  # noqa: S608
+            f" WHERE {_OF_TENANT} AND e.booked_on < :day GROUP BY 1"
+        ),
+        {"tenant": tenant_id, "day": day},
+    )
+    return {row.asset: int(row.units) for row in rows}
+
+
+def owing(session: Session, on: date) -> list[Owing]:
+    """What was left of each invoice at the end of a day, by what was booked until then. The longest due first."""
+    rows = session.execute(
+        text(
+            "SELECT i.number, n.slug, i.currency, i.issued_at, i.due_at, i.status, i.amount_due, r.units FROM invoice i"
+            " JOIN tenant n ON n.id = i.tenant_id JOIN ("
+            "  SELECT p.invoice_id, sum(p.units) AS units FROM posting p JOIN entry e ON e.id = p.entry_id"
+            "   WHERE p.account = 'receivable' AND e.booked_on <= :day GROUP BY 1 HAVING sum(p.units) <> 0) AS r"
+            "  ON r.invoice_id = i.id ORDER BY i.due_at, i.id"
+        ),
+        {"day": on},
+    )
+    return [
+        Owing(r.number, r.slug, r.currency, r.issued_at, r.due_at, r.status, int(r.amount_due), int(r.units))
+        for r in rows
+    ]
+
+
+def exponents(session: Session) -> Exponents:
+    """Decimals of every token that was ever listened to, and of every currency of an invoice."""
+    found = {token.asset.code: token.decimals for token in tokens.known(session).values()}
+    currencies = session.execute(text("SELECT DISTINCT currency, exponent FROM invoice"))
+    return {**found, **{row.currency: row.exponent for row in currencies}}
+
+
+def _booked(session: Session, sql: str, values: dict[str, Any]) -> Iterator[Booked]:
+    rows = session.connection().execution_options(yield_per=AT_ONCE).execute(text(sql), values)
+    for r in rows:
+        yield Booked(
+            r.entry, r.booked_on, r.happened_at, r.kind, r.account, r.asset, int(r.units), r.tenant, r.invoice, r.tx_hash,
+            r.memo, r.reverses,
+        )  # fmt: skip
 
 
 def _shown(address: str | None) -> str:

@@ -2,13 +2,16 @@
 
 import csv
 import io
+import string
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import chain
 
 from billing.core.period import rfc3339
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_PASSED_OVER = string.whitespace + "\x00\u00a0\ufeff\u200b"
+_FORMULA = ("=", "+", "-", "@")
 
 
 def lines(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -28,12 +31,21 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return rfc3339(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, int):
         return str(value)
     text = str(value)
-    if text.startswith(_FORMULA) and not _is_number(text):
+    if _starts_formula(text) and not _is_number(text):
         return "'" + text
     return text
+
+
+def _starts_formula(text: str) -> bool:
+    """Spreadsheets pass over blanks and control characters before a formula, and read full-width signs as plain ones."""
+    if text[:1] in ("\t", "\r", "\n"):
+        return True
+    return unicodedata.normalize("NFKC", text.lstrip(_PASSED_OVER)[:1]) in _FORMULA
 
 
 def _is_number(text: str) -> bool:

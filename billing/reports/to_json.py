@@ -1,18 +1,26 @@
 """JSON: one object with the period and the rows; amounts are text, times are RFC 3339."""
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import date, datetime
 
 import orjson
 
 from billing.core.period import rfc3339
+from billing.reports.table import Table
 
 
-def document(name: str, period: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """The whole file, indented for people."""
-    found = [dict(zip(header, (_plain(value) for value in row), strict=True)) for row in rows]
-    return orjson.dumps({"report": name, "period": period, "rows": found}, option=orjson.OPT_INDENT_2) + b"\n"
+def chunks(table: Table) -> Iterator[bytes]:
+    """The file, row by row."""
+    head = orjson.dumps({"report": table.name, "period": table.span})
+    yield head[:-1] + b',"rows":['
+    header, comma = table.header, b"\n"
+    for row in table.rows:
+        yield comma + orjson.dumps(dict(zip(header, (_plain(value) for value in row), strict=True)))
+        comma = b",\n"
+    yield b"\n]}\n"
 
 
 def _plain(value: object) -> object:
-    return rfc3339(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value.isoformat() if isinstance(value, date) else value

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.reports import to_csv, to_json
-from billing.reports.rows import ReconciliationRow, cells, header
+from billing.reports.rows import ReconciliationRow, cells, columns
+from billing.reports.table import Table
 
 COLUMNS = [
     "invoice",
@@ -49,7 +50,22 @@ COLUMNS = [
 ]
 """A column may be added at the end. None is renamed, moved or removed: books are built on them."""
 
+
+def header() -> list[str]:
+    return Table("", "", columns(), []).header
+
+
+def as_json(rows: list[tuple[object, ...]]) -> Any:
+    return json.loads(b"".join(to_json.chunks(Table("reconciliation", "2026-10", columns(), rows))))
+
+
 FORMULAS = [
+    " =1+1",
+    "\n=1+1",
+    "\u00a0=1+1",
+    "\ufeff@SUM(A1)",
+    "\uff1d1+1",
+    "\x00=1",
     "=1+1",
     "=cmd|' /C calc'!A0",
     "+1+1",
@@ -118,7 +134,7 @@ def test_csv_and_json_of_one_row_tell_the_same() -> None:
     )
     (line,) = csv.DictReader(io.StringIO("".join(to_csv.lines(header(), [cells(one)])), newline=""))
     assert (line["tenant"], line["difference"], line["time"]) == ("'=acme", "-24.00", "2026-10-05T01:02:03Z")
-    document = json.loads(to_json.document("reconciliation", "2026-10", header(), [cells(one)]))
+    document = as_json([cells(one)])
     assert (document["report"], document["period"]) == ("reconciliation", "2026-10")
     (found,) = document["rows"]
     assert list(found) == header() and found["tenant"] == "=acme", "JSON is read by programs: nothing is put before it"
@@ -127,4 +143,4 @@ def test_csv_and_json_of_one_row_tell_the_same() -> None:
 
 def test_an_empty_report_has_its_header() -> None:
     assert "".join(to_csv.lines(header(), [])) == ",".join(header()) + "\r\n"
-    assert json.loads(to_json.document("x", "2026-10", header(), []))["rows"] == []
+    assert as_json([])["rows"] == []
