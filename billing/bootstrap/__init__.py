@@ -314,6 +314,12 @@ class App:
     def quoter(self) -> Quoter:
         return Quoter(self.database, self.clock, self._feeds, self._fences.watcher)
 
+    @property
+    def suspend_after(self) -> timedelta | None:
+        """How long overdue a tenant may be before it is suspended; None: for ever."""
+        days = self.settings.dunning.suspend_after_days
+        return None if days is None else timedelta(days=days)
+
     def quote(self, chain_id: int) -> Quoted:
         """Quote the feeds of a chain anew, where it is time. Raises Unavailable when no endpoint answers."""
         configured = next(one for one in self.settings.chains if one.chain_id == chain_id)

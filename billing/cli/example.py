@@ -11,6 +11,7 @@ from billing.settings import (
     BandSettings,
     ChainSettings,
     DatabaseSettings,
+    DunningSettings,
     FeedSettings,
     IssuerSettings,
     LogSettings,
@@ -35,6 +36,7 @@ SECTIONS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("issuer", IssuerSettings, "Who the invoices are from."),
     ("database", DatabaseSettings, "PostgreSQL 14 or newer."),
     ("wallet", WalletSettings, "Where invoices are paid to."),
+    ("dunning", DunningSettings, "What becomes of who does not pay."),
     ("web", WebSettings, "Pages and the HTTP API."),
     ("logs", LogSettings, "Logs, on standard error."),
 )
@@ -51,6 +53,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "issuer.address": "1 Example Street, Brisbane",
     "issuer.tax_id": "ABN 00 000 000 000",
     "database.url": "postgresql://stablemeter@db.example/stablemeter",
+    "dunning.suspend_after_days": 14,
     "wallet.treasury": "0x0000000000000000000000000000000000000001",
     "wallet.xpub": "xpub...",
     "wallet.archive": ["/srv/archive", "/mnt/other-disk/archive"],

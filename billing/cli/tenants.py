@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, cell, show, show_json
 from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
@@ -129,6 +129,45 @@ def list_(as_json: AsJson = False) -> None:
     """All tenants."""
     columns = ("slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days")
     show(_rows(), columns, as_json=as_json, empty="no tenants yet; add one with: stablemeter tenant add")
+
+
+@app.command()
+def standing(name: str, as_json: AsJson = False) -> None:
+    """May a tenant go on: good, overdue, or suspended (dunning.suspend_after_days). Exit code 1 when it is suspended."""
+    from billing.core.money import decimal_text
+    from billing.invoicing.standing import Standing, judge
+    from billing.invoicing.store import debts
+    from billing.tenants import store
+
+    with application() as one, one.database.transaction() as session:
+        payer_id, payer = store.payer_of(session, name)
+        judged = judge(debts.of_payer(session, payer_id), one.clock.now(), one.suspend_after)
+    overdue = [
+        {
+            "invoice": debt.invoice,
+            "due_at": debt.due_at,
+            "remaining": decimal_text(debt.remaining, debt.exponent),
+            "currency": debt.currency,
+            "payment_on_its_way": debt.is_paying,
+        }
+        for debt in judged.overdue
+    ]
+    found = {
+        "tenant": name,
+        "payer": payer,
+        "standing": judged.standing.value,
+        "since": judged.since,
+        "suspends_at": judged.suspends_at,
+    }
+    if as_json:
+        show_json({**found, "overdue": overdue})
+    else:
+        for key, value in found.items():
+            typer.echo(f"{key}: {cell(value)}")
+        columns = ("invoice", "due_at", "remaining", "currency", "payment_on_its_way")
+        show(overdue, columns, as_json=False, empty="nothing is overdue")
+    if judged.standing is Standing.SUSPENDED:
+        raise typer.Exit(1)
 
 
 @app.command("show")

@@ -27,6 +27,7 @@ from billing.settings.section import Section, web
 __all__ = [
     "BandSettings",
     "ChainSettings",
+    "DunningSettings",
     "FeedSettings",
     "MeterSettings",
     "MeteringSettings",
@@ -55,6 +56,12 @@ class IssuerSettings(Section):
 
 class DatabaseSettings(Section):
     url: SecretStr = Field(default=SecretStr(""), description="postgresql:// URL; empty: embedded under data_dir")
+
+
+class DunningSettings(Section):
+    suspend_after_days: int | None = Field(
+        default=None, ge=0, le=3650, description="Days overdue until a tenant's standing is suspended; default: never"
+    )
 
 
 class WebSettings(Section):
@@ -96,6 +103,7 @@ class Settings(BaseSettings):
     metering: MeteringSettings = MeteringSettings()
     wallet: WalletSettings = WalletSettings()
     chains: list[ChainSettings] = Field(default_factory=list, description="Chains that invoices are paid on")
+    dunning: DunningSettings = DunningSettings()
     web: WebSettings = WebSettings()
     logs: LogSettings = LogSettings()
 

@@ -45,6 +45,16 @@ def by_slug(session: Session, slug: str) -> Tenant:
     return _tenant(row, _slugs(session))
 
 
+def payer_of(session: Session, slug: str) -> tuple[int, str]:
+    """(id, slug) of who pays for a tenant: its reseller, or itself. Raises NotFound."""
+    row = session.exec(select(TenantRow).where(TenantRow.slug == slug)).first()
+    if row is None:
+        raise NotFound(f"there is no tenant {slug}", remedy="see: stablemeter tenant list")
+    payer = row if row.reseller_id is None else session.get_one(TenantRow, row.reseller_id)
+    assert payer.id is not None
+    return payer.id, payer.slug
+
+
 def listed(session: Session) -> list[Tenant]:
     """All tenants, by slug."""
     slugs = _slugs(session)

@@ -41,6 +41,7 @@ class Wired:
             (token.chain_id, str(token.address)) for token in app.tokens if token.listing is TokenListing.ACCEPT
         )
         self.public_url = app.settings.public_url
+        self.suspend_after = app.suspend_after
         self.pages, self.schema = pages, schema
 
 

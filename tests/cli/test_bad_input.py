@@ -131,6 +131,7 @@ TYPED: list[Typed] = [
     (("exception", "resolve", "1", "--as", "credit", "--reason", " "), 2, ("needs a reason",)),
     (("exception", "resolve", "0", "--as", "credit", "--reason", "r"), 2, ("exception resolve", "'number'")),
     (("exception", "resolve", "1", "--as", "credit", "--reason", "r", "--tenant", "nobody"), 1, ("no tenant nobody",)),
+    (("tenant", "standing", "nobody"), 1, ("no tenant nobody",)),
     # files
     (("export", "reconciliation", "--period", "2026-1"), 2, ("'2026-1' is not a period",)),
     (("export", "reconciliation", "--period", "2026-10", "--format", "pdf"), 2, ("'pdf' is not known", "csv, json")),

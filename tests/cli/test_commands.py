@@ -77,6 +77,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("treasury", "verify"): (("PLAN", "--issuer", "PIN"), {"chain_id", "transactions"}),
     ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days", "country", "email", "legal_name"}),
     ("tenant", "show"): (("orbit",), {"slug", "name", "credits", "labels"}),
+    ("tenant", "standing"): (("acme",), {"tenant", "payer", "standing", "since", "suspends_at", "overdue"}),
     ("usage", "explain"): (("INV-000001", "1"), {"device", "host", "from", "to", "seconds", "basis", "because", "readings", "digest"}),
     ("usage", "show"): (("--period", "PERIOD"), {"tenant", "device", "host", "model", "basis", "runs", "seconds", "hours"}),
     ("verify",): (("DOCUMENT", "--issuer", "PIN"), {"genuine", "digest", "address", "words"}),

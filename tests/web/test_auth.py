@@ -21,6 +21,7 @@ EVERYBODY: Final = {O, F, A, T}
 RULES: Final = {
     ("GET", "/api/v1/tenants"): STAFF,
     ("GET", "/api/v1/tenants/{slug}"): STAFF,
+    ("GET", "/api/v1/tenants/{slug}/standing"): EVERYBODY,
     ("POST", "/api/v1/tenants"): {O},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
     ("GET", "/api/v1/exclusions"): STAFF,
@@ -174,11 +175,12 @@ def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene
         ("/api/v1/invoices", "?tenant={number}", "beta", "nobody"),
         ("/api/v1/leases", "?tenant={number}", "beta", "nobody"),
         ("/api/v1/usage", "?from=2026-10-01&to=2026-11-01&tenant={number}", "beta", "nobody"),
+        ("/api/v1/tenants/{slug}/standing", "", "beta", "nobody"),
     )
     assert {path for path, *_ in tried} == {path for (_, path), roles in RULES.items() if T in roles}
     for route, query, theirs, nobodys in tried:
         path = route + query
-        answers = [acme.get(path.format(number=name)) for name in (theirs, nobodys)]
+        answers = [acme.get(path.format(number=name, slug=name)) for name in (theirs, nobodys)]
         assert [answer.status_code for answer in answers] == [404, 404], path
         assert answers[0].text.replace(theirs, "X") == answers[1].text.replace(nobodys, "X")
 

@@ -7,14 +7,17 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from billing.core.errors import NotFound
+from billing.core.money import decimal_text
 from billing.core.period import parse_time, rfc3339
 from billing.db.engine import Session
+from billing.invoicing.standing import Debt, Standing, judge
+from billing.invoicing.store import debts
 from billing.invoicing.store.periods import closed_for
 from billing.tenants.registrar import GapChange, Registrar
-from billing.tenants.store import gap_of
+from billing.tenants.store import gap_of, payer_of
 from billing.tenants.tenant import GAP_SECONDS_MAX, Attribution, GapPolicy, GapRule, Tenant
 from billing.web import store
-from billing.web.auth import Operator, Staff
+from billing.web.auth import Operator, Staff, StaffOrTenant
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, sliced
 from billing.web.errors import PROBLEM_RESPONSES
@@ -86,6 +89,53 @@ def list_tenants(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) 
 def get_tenant(web: Web, caller: Staff, slug: Annotated[str, Path(max_length=40)]) -> TenantOut:
     with web.database.transaction() as session:
         return _one(session, slug, web.clock.now())
+
+
+class OverdueOut(BaseModel):
+    """What is overdue in a currency, as decimal text."""
+
+    currency: str
+    amount: str
+    invoices: list[str]
+
+
+class StandingOut(BaseModel):
+    """`good`, `overdue`, or `suspended`: overdue for longer than `dunning.suspend_after_days`, with no payment on its way.
+    `suspends_at` is when the next step comes if nothing is paid. Of a reseller's customer it is the reseller's standing that
+    counts, and what the reseller owes is told to staff only."""
+
+    tenant: str
+    payer: str
+    standing: Standing
+    since: str | None
+    suspends_at: str | None
+    overdue: list[OverdueOut]
+
+
+@router.get("/{slug}/standing", summary="May a tenant go on")
+def get_standing(web: Web, caller: StaffOrTenant, slug: Annotated[str, Path(max_length=40)]) -> StandingOut:
+    with web.database.transaction() as session:
+        caller.tenant_scope(session, slug)
+        payer_id, payer = payer_of(session, slug)
+        judged = judge(debts.of_payer(session, payer_id), web.clock.now(), web.suspend_after)
+    owed: dict[tuple[str, int], list[Debt]] = {}
+    for one in judged.overdue if caller.may_see(payer_id) else ():
+        owed.setdefault((one.currency, one.exponent), []).append(one)
+    return StandingOut(
+        tenant=slug,
+        payer=payer if caller.may_see(payer_id) else slug,
+        standing=judged.standing,
+        since=None if judged.since is None else rfc3339(judged.since),
+        suspends_at=None if judged.suspends_at is None else rfc3339(judged.suspends_at),
+        overdue=[
+            OverdueOut(
+                currency=currency,
+                amount=decimal_text(sum(one.remaining for one in found), exponent),
+                invoices=[one.invoice for one in found],
+            )
+            for (currency, exponent), found in sorted(owed.items())
+        ],
+    )
 
 
 @router.post("", summary="Add a tenant", status_code=201, response_model=TenantOut)
