@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Final
 
 from fastapi import Header, Response
 from pydantic import BaseModel
@@ -19,12 +20,14 @@ from billing.web import store
 from billing.web.auth import Caller
 from billing.web.deps import Wired
 
+KEPT_FOR: Final = timedelta(days=30)
+
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[\x21-\x7e]{1,200}$",
-        description="The same key and the same request again: the same answer again, and nothing done twice",
+        description="The same key and the same request again, within 30 days: the same answer again, nothing done twice",
     ),
 ]
 
@@ -80,6 +83,7 @@ def once(
         body = answer.body.model_dump_json(by_alias=True)
         if key is not None:
             store.keep_answer(session, caller.key, key, answer.status, body)
+            store.forget_answers(session, web.clock.now() - KEPT_FOR)
     return _response(answer.status, body, location)
 
 

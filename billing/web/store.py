@@ -19,6 +19,8 @@ from billing.invoicing.document import InvoiceDocument
 from billing.telemetry import metrics
 from billing.telemetry.metrics import Gauge
 
+FORGOTTEN_AT_ONCE: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
@@ -37,6 +39,17 @@ def reserve(session: Session, actor: str, key: str, digest: str, now: datetime) 
         return None
     found = session.exec(select(IdempotencyRow).where(IdempotencyRow.actor == actor, IdempotencyRow.key == key)).one()
     return KeptAnswer(found.request_digest, found.status, found.body)
+
+
+def forget_answers(session: Session, before: datetime) -> None:
+    """Some of the answers from before a time, if no other transaction uses them: each new one takes a few old ones away."""
+    session.execute(
+        text(
+            "DELETE FROM idempotency_key WHERE (actor, key) IN (SELECT actor, key FROM idempotency_key"
+            " WHERE created_at < :before ORDER BY created_at LIMIT :most FOR UPDATE SKIP LOCKED)"
+        ),
+        {"before": before, "most": FORGOTTEN_AT_ONCE},
+    )
 
 
 def keep_answer(session: Session, actor: str, key: str, status: int, body: str) -> None:

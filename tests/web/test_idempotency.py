@@ -1,6 +1,7 @@
 """A write that is repeated under its key happens once, whatever happens in between."""
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,18 @@ def test_the_key_for_another_request_is_a_conflict(operator: Client) -> None:
     ):
         answer = operator.post(path, body, headers=KEY)
         assert answer.status_code == 409 and "another request" in answer.json()["detail"]
+
+
+def test_answers_are_kept_for_thirty_days_and_no_longer(scene: Scene) -> None:
+    operator = scene.client(KeyRole.OPERATOR)
+    operator.post("/api/v1/tenants", TENANT, headers=KEY)
+    scene.clock.advance(timedelta(days=30))
+    operator.post("/api/v1/tenants", {**TENANT, "slug": "beta"}, headers={"Idempotency-Key": "key-2"})
+    again = operator.post("/api/v1/tenants", TENANT, headers=KEY)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+    scene.clock.advance(timedelta(seconds=1))
+    operator.post("/api/v1/tenants", {**TENANT, "slug": "gamma"}, headers={"Idempotency-Key": "key-3"})
+    assert operator.post("/api/v1/tenants", TENANT, headers=KEY).status_code == 409, "done anew: there is such a tenant"
 
 
 def test_keys_of_two_callers_do_not_meet(app: App, operator: Client) -> None:

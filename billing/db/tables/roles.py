@@ -30,4 +30,4 @@ class IdempotencyRow(SQLModel, table=True):
     request_digest: str
     status: int
     body: str
-    created_at: datetime = Field(sa_type=UtcTime)
+    created_at: datetime = Field(sa_type=UtcTime, index=True)
