@@ -22,6 +22,7 @@ from billing.chain.proofreader import Proofreader
 from billing.chain.tokens import Listing as Listing
 from billing.chain.tokens import Token
 from billing.chain.watcher import Chain, Watcher
+from billing.closing.closer import Closer
 from billing.core.clock import Clock
 from billing.core.errors import Invalid, Unavailable
 from billing.core.onchain import parse_address as parse_address
@@ -313,6 +314,11 @@ class App:
     @cached_property
     def quoter(self) -> Quoter:
         return Quoter(self.database, self.clock, self._feeds, self._fences.watcher)
+
+    @cached_property
+    def closer(self) -> Closer:
+        names = {chain.chain_id: chain.name for chain in self.chains}
+        return Closer(self.database, self.clock, self.reporter, names, self.settings.data_dir / "closed")
 
     @property
     def suspend_after(self) -> timedelta | None:

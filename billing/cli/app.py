@@ -54,6 +54,7 @@ for commands, name in (
     (sweep.app, "sweep"),
     (sweep.treasury, "treasury"),
     (books.ledger, "ledger"),
+    (books.books, "books"),
     (exports.app, "export"),
     (apikeys.app, "apikey"),
 ):

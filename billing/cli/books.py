@@ -1,11 +1,14 @@
-"""`stablemeter ledger` and `audit`: the books, and whether everything adds up."""
+"""`stablemeter ledger`, `books` and `audit`: the books, and whether everything adds up."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.options import AsJson
+from billing.cli.options import AsJson, Period
+
+if TYPE_CHECKING:
+    from billing.closing.closed import Closed
 
 ledger = typer.Typer(help="The ledger: trial-balance.", no_args_is_help=True)
 
@@ -34,6 +37,58 @@ def trial_balance(as_json: AsJson = False) -> None:
             }
         )
     show(rows, ("account", "asset", "debits", "credits", "balance"), as_json=as_json, empty="nothing was booked yet")
+
+
+books = typer.Typer(help="Months: close, list.", no_args_is_help=True)
+
+
+@books.command("close")
+def close(
+    period: Period,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what keeps the month open, and close nothing")
+    ] = False,
+) -> None:
+    """Close the books of a month: nothing is booked into it any more, and its files never change. Exit code 1 when something may
+    still change in it."""
+    from billing.core.period import parse_month
+
+    with application() as one:
+        month = parse_month(period)
+        if dry_run:
+            blockers = one.closer.blockers(month)
+            rows = [{"keeps_open": line} for line in blockers]
+            show(rows, ("keeps_open",), as_json=False, empty=f"{period} can be closed")
+            if blockers:
+                raise typer.Exit(1)
+            return
+        found = one.closer.close(month, actor=actor())
+    typer.echo(f"the books of {period} are closed; {len(found.carried)} open questions are carried on")
+    files = [{"file": kept.name, "bytes": kept.size, "sha256": kept.sha256} for kept in found.files]
+    show(files, ("file", "bytes", "sha256"), as_json=False)
+
+
+@books.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """The closed months, with the SHA-256 of their files as JSON."""
+    with application() as one:
+        found = one.closer.listed()
+    rows = [_told(closed) for closed in found]
+    if as_json:
+        show_json(rows)
+        return
+    shown = [{**row, "files": len(row["files"]), "carried": len(row["carried"])} for row in rows]
+    show(shown, ("period", "closed_at", "closed_by", "carried", "files"), as_json=False, empty="no month is closed")
+
+
+def _told(closed: "Closed") -> dict[str, Any]:
+    return {
+        "period": closed.period,
+        "closed_at": closed.closed_at,
+        "closed_by": closed.closed_by,
+        "carried": [dict(zip(("kind", "subject", "detail"), one, strict=True)) for one in closed.carried],
+        "files": [{"name": one.name, "sha256": one.sha256, "bytes": one.size} for one in closed.files],
+    }
 
 
 def audit(

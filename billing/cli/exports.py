@@ -24,13 +24,15 @@ def exports() -> None:
 
 @app.command()
 def reconciliation(period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
-    """One row for each invoice and payment of a month."""
+    """One row for each invoice and payment of a month. Of a closed month: the file that was made at the close."""
     from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
     wanted = Format(_known(file_format))
     with application() as one:
-        _write(one.reporter.reconciliation(parse_month(period), wanted), output)
+        month = parse_month(period)
+        kept = one.closer.kept(month, f"reconciliation.{wanted}")
+        _write(one.reporter.reconciliation(month, wanted) if kept is None else iter([kept]), output)
 
 
 @app.command()
@@ -39,15 +41,17 @@ def journal(
     file_format: Annotated[str, typer.Option("--format", help="csv, json, xlsx or beancount")] = "csv",
     output: Output = None,
 ) -> None:
-    """Every posting that was booked in a month. As beancount, after the balances that were brought forward."""
+    """Every posting that was booked in a month. As beancount, after the balances that were brought forward.
+    Of a closed month: the file that was made at the close."""
     from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
     wanted = _known(file_format, "beancount")
     with application() as one:
         month = parse_month(period)
+        kept = one.closer.kept(month, f"journal.{wanted}")
         made = one.reporter.beancount(month) if wanted == "beancount" else one.reporter.journal(month, Format(wanted))
-        _write(made, output)
+        _write(made if kept is None else iter([kept]), output)
 
 
 @app.command()

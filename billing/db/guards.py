@@ -18,6 +18,8 @@ APPEND_ONLY: Final = (
     "accepted_chain",
     "event",
     "quote",
+    "book_close",
+    "closed_file",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -84,6 +86,14 @@ BEGIN
   END IF;
   RETURN NULL;
 END $$""",
+    """
+CREATE FUNCTION guard_closed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT 1 FROM book_close WHERE closed_before > NEW.booked_on) THEN
+    RAISE EXCEPTION 'the books of % are closed', to_char(NEW.booked_on, 'YYYY-MM') USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END $$""",
 )
 
 
@@ -113,4 +123,5 @@ def statements() -> list[str]:
             f"CREATE CONSTRAINT TRIGGER balanced AFTER INSERT ON {table} DEFERRABLE INITIALLY DEFERRED"
             " FOR EACH ROW EXECUTE FUNCTION guard_balance()"
         )
+    ddl.append("CREATE TRIGGER open_month BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION guard_closed()")
     return ddl

@@ -132,6 +132,8 @@ TYPED: list[Typed] = [
     (("exception", "resolve", "0", "--as", "credit", "--reason", "r"), 2, ("exception resolve", "'number'")),
     (("exception", "resolve", "1", "--as", "credit", "--reason", "r", "--tenant", "nobody"), 1, ("no tenant nobody",)),
     (("tenant", "standing", "nobody"), 1, ("no tenant nobody",)),
+    (("books", "close", "--period", "2099-01"), 1, ("the books of 2099-01 cannot be closed: it is not over",)),
+    (("books", "close", "--period", "2026-1"), 2, ("'2026-1' is not a period",)),
     # files
     (("export", "reconciliation", "--period", "2026-1"), 2, ("'2026-1' is not a period",)),
     (("export", "reconciliation", "--period", "2026-10", "--format", "pdf"), 2, ("'pdf' is not known", "csv, json")),

@@ -55,6 +55,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("chain", "deploy-plan"): (("anvil",), {"chain", "chain_id", "to", "value", "data", "factory", "implementation", "treasury", "treasury_kind", "flusher", "deployed"}),
     ("chain", "inspect"): (("0x" + "12" * 20,), {"what", "is", "invoice", "transfers"}),
     ("chain", "presets"): ((), {"preset", "chain_id", "finality", "token", "address", "decimals"}),
+    ("books", "list"): ((), {"period", "closed_at", "closed_by", "carried", "files"}),
     ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "final_since", "stalled", "proven", "wallet", "reads_again_from", "stopped"}),
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
@@ -85,7 +86,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("wallet", "show"): ((), {"pin", "factory", "implementation", "treasury", "flusher", "accepted_chains", "generations"}),
 }  # fmt: skip
 """{command: (arguments, keys that scripts may rely on)}."""
-MAY_BE_EMPTY = (("apikey", "list"), ("meter", "exclusions", "list"))
+MAY_BE_EMPTY = (("apikey", "list"), ("books", "list"), ("meter", "exclusions", "list"))
 
 
 @pytest.mark.parametrize("path", LISTINGS, ids=" ".join)

@@ -16,6 +16,7 @@ metadata = SQLModel.metadata
 
 from billing.db.tables import (  # noqa: E402
     chain,
+    closing,
     events,
     fleet,
     invoicing,
@@ -33,6 +34,7 @@ from billing.db.tables import (  # noqa: E402
 
 __all__ = [
     "chain",
+    "closing",
     "events",
     "fleet",
     "invoicing",
