@@ -61,6 +61,18 @@ def following(database: Database, chain: MemoryChain) -> Watcher:
     return Watcher(database, clock, wanted, Pool([MemoryNode(chain)], clock), watched, no_fence)
 
 
+def started_anew(database: Database) -> MemoryChain:
+    """A chain of three blocks, and a database that knows no chain."""
+    with database.transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in ("transfer", "block", "chain_state"):
+            session.execute(text(f"DELETE FROM {table}"))
+    chain = MemoryChain()
+    for _ in range(3):
+        chain.extend()
+    return chain
+
+
 def counted(database: Database) -> set[tuple[str, int]]:
     with database.transaction() as session:
         rows = session.execute(
@@ -104,13 +116,7 @@ story = st.lists(
     ]
 )
 def test_what_counts_is_what_is_deep_enough_for_the_sum(shared: Database, story: list[tuple[str, Any, Any]]) -> None:
-    with shared.transaction() as session:
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in ("transfer", "block", "chain_state"):
-            session.execute(text(f"DELETE FROM {table}"))
-    chain = MemoryChain()
-    for _ in range(3):
-        chain.extend()
+    chain = started_anew(shared)
     one = following(shared, chain)
     one.sync()
     count: set[tuple[str, int]] = set()
@@ -150,13 +156,7 @@ class TwoTokens(MemoryNode):
 @pytest.mark.parametrize(("token", "currency", "count"), [(USDX, "USD", 3), (EURC, "EUR", 1)])
 def test_only_tokens_of_one_currency_are_added_up(shared: Database, token: Address, currency: str, count: int) -> None:
     """Five, five more in another token, and one: together 11, if the two are of one currency. Else nobody knows."""
-    with shared.transaction() as session:
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in ("transfer", "block", "chain_state"):
-            session.execute(text(f"DELETE FROM {table}"))
-    chain = MemoryChain()
-    for _ in range(3):
-        chain.extend()
+    chain = started_anew(shared)
     one = following(shared, chain)
     tokens = (Token(1, "USDC", TOKEN, 6), Token(1, f"{currency}X", token, 6, currency=currency))
     one.chain = Chain(1, "memory", tokens, FINALITY, start=1)
@@ -177,13 +177,7 @@ def test_only_tokens_of_one_currency_are_added_up(shared: Database, token: Addre
 
 
 def test_a_token_that_is_not_listened_to_any_more_waits_like_any_amount(shared: Database) -> None:
-    with shared.transaction() as session:
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        for table in ("transfer", "block", "chain_state"):
-            session.execute(text(f"DELETE FROM {table}"))
-    chain = MemoryChain()
-    for _ in range(3):
-        chain.extend()
+    chain = started_anew(shared)
     one = following(shared, chain)
     one.sync()
     chain.extend(transfers=[(PAYER, MINE, 1_000_000, "old")])
