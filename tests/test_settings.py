@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PHRASE = " ".join(["test"] * 11 + ["junk"])
 XPRV = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi"
 
+WEBHOOK = "[[webhooks]]\nname='a'\nurl='http://x'\nsecrets=['whsec_bm90IGEgc2VjcmV0LCBidXQgYW4gZXhhbXBsZSBvZiBvbmU=']\n"
 SOURCE = "[[metering.sources]]\nname='a'\ntype="
 
 
@@ -54,6 +55,13 @@ def test_without_a_file_the_defaults_hold() -> None:
             "[[metering.sources]]\nname='a'\ntype='dcgm'\ntargets=['http://x']\nmax_gap_seconds=5",
             "shorter than scrape_interval",
         ),
+        ("[[webhooks]]\nname='a'\nurl='ftp://x'\nsecrets=['x']", "webhooks.0.url: is no http:// or https:// URL"),
+        ("[[webhooks]]\nname='a'\nurl='http://x'\nsecrets=['whsec_c2hvcnQ=']", "24 to 64 random bytes"),
+        ("[[webhooks]]\nname='a'\nurl='http://x'\nsecrets=[]", "webhooks.0.secrets"),
+        (f"{WEBHOOK}types=['invoice.eaten']", "webhooks.0.types.0"),
+        (f"{WEBHOOK}{WEBHOOK}", "webhooks.name must be unique"),
+        ("[dunning]\nremind_before_days=[3, 3]", "different whole numbers of days"),
+        ("[dunning]\noverdue_days=[-1]", "different whole numbers of days"),
         (f"{PROMETHEUS}exporter='amd'", "there is no exporter table amd"),
         (f"{PROMETHEUS}metric_fallbacks=['a b']", "metric_fallbacks.0: String should match"),
         (f"{PROMETHEUS}backend='influx'", "metering.sources.0.backend"),

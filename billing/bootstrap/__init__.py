@@ -36,6 +36,7 @@ from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
+from billing.invoicing.dunner import Dunner, Steps
 from billing.invoicing.issuer import House, Issuer
 from billing.invoicing.issuer import Offer as Offer
 from billing.invoicing.restorer import Restored, Restorer
@@ -62,6 +63,7 @@ from billing.metering.sources.slurm import SlurmSource as SlurmSource
 from billing.metering.sources.slurm import inventory as inventory
 from billing.metering.store.scrapes import ScrapeLog as ScrapeLog
 from billing.metering.usage import ExclusionRule
+from billing.notices.deliverer import Deliverer
 from billing.pricing.rater import Rater
 from billing.quotes.quoter import Quoted, Quoter
 from billing.quotes.reader import FeedNode, FeedReader
@@ -222,8 +224,29 @@ class App:
             self.wallet,
             self.account,
             offers,
+            self.settings.public_url,
         )
         return Issuer(self.database, self.clock, self.drafter, self.archive, house, self._fences.invoicer)
+
+    @cached_property
+    def dunner(self) -> Dunner:
+        wanted = self.settings.dunning
+        steps = Steps(wanted.remind_before_days, wanted.overdue_days, self.suspend_after)
+        return Dunner(self.database, self.clock, steps, self._fences.invoicer)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Loads the HTTP library."""
+        from billing.notices.webhook import WebhookReceiver
+
+        hooks = self.settings.webhooks
+        receivers = [
+            WebhookReceiver(one.name, one.url.get_secret_value(), [key.get_secret_value() for key in one.secrets])
+            for one in hooks
+        ]
+        self._closing += [receiver.close for receiver in receivers]
+        wants = {one.name: frozenset(kind.value for kind in one.types) for one in hooks}
+        return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)
 
     @cached_property
     def restorer(self) -> Restorer:

@@ -20,6 +20,7 @@ from billing.settings import (
     SourceSettings,
     TokenSettings,
     WalletSettings,
+    WebhookSettings,
     WebSettings,
 )
 
@@ -43,6 +44,11 @@ SECTIONS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
 LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("metering.sources", SourceSettings, "Where GPU samples come from; one block a source."),
     ("metering.meters", MeterSettings, "What pushed events are counted as; one block a meter."),
+    (
+        "webhooks",
+        WebhookSettings,
+        "Who is told what happens; one block a receiver. docs/webhooks.md says how it verifies.",
+    ),
     ("chains", ChainSettings, "Chains that invoices are paid on; one block a chain."),
     ("chains.bands", BandSettings, "Small payments on the chain above that count sooner; one block a band."),
     ("chains.tokens", TokenSettings, "Tokens of the chain above; one block a token."),
@@ -57,6 +63,10 @@ EXAMPLES: Final[dict[str, Any]] = {
     "wallet.treasury": "0x0000000000000000000000000000000000000001",
     "wallet.xpub": "xpub...",
     "wallet.archive": ["/srv/archive", "/mnt/other-disk/archive"],
+    "webhooks.name": "books",
+    "webhooks.url": "https://books.example/hooks/stablemeter",
+    "webhooks.secrets": ["whsec_bm90IGEgc2VjcmV0LCBidXQgYW4gZXhhbXBsZSBvZiBvbmU="],
+    "webhooks.types": ["invoice.paid", "invoice.reopened"],
     "web.public_url": "https://pay.example",
     "metering.sources.name": "brisbane",
     "metering.sources.type": "prometheus",

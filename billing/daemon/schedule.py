@@ -48,6 +48,8 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
         table.append(Job("conserve", RoleName.COLLECTOR, 300, app.conserver.tick))
     if RoleName.INVOICER in roles:
         table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
+        table.append(Job("dun", RoleName.INVOICER, 60, lambda: _dun(app)))
+        table.append(Job("deliver", RoleName.INVOICER, 2, lambda: _deliver(app)))
     if RoleName.WATCHER in roles:
         for chain, one in zip(app.chains, app.settings.chains, strict=True):
             table.append(Job(f"watch {chain.name}", RoleName.WATCHER, one.poll_seconds, _watch(app, chain.chain_id)))
@@ -106,6 +108,28 @@ def _invoice(app: App) -> bool:
     if issued:
         logger("invoice").info("invoices issued", count=issued)
     return False
+
+
+def _dun(app: App) -> bool:
+    done = app.dunner.tick()
+    if done.reminders or done.overdue or done.suspended or done.resumed:
+        logger("dun").info(
+            "told who owes",
+            reminders=done.reminders,
+            overdue=done.overdue,
+            suspended=done.suspended,
+            resumed=done.resumed,
+        )
+    return False
+
+
+def _deliver(app: App) -> bool:
+    done = app.deliverer.tick()
+    if done.dead:
+        logger("deliver").error("receivers were given up; see notice list --state dead", deliveries=done.dead)
+    elif done.failed:
+        logger("deliver").warning("receivers did not take notices; they are tried again", deliveries=done.failed)
+    return done.more
 
 
 def _watch(app: App, chain_id: int) -> Callable[[], bool]:

@@ -35,6 +35,8 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "invoice": ("status", "status_at"),
     "wallet_generation": ("next_index",),
     "transfer": ("state", "incarnation", "state_at", "settled"),
+    "notice": ("spread_at",),
+    "delivery": ("state", "attempts", "due_at", "answer", "done_at"),
     "tenant_credit": ("final_at", "reversed_at"),
 }
 

@@ -10,7 +10,7 @@ from billing.core.errors import Conflict, Invalid, Unavailable
 from billing.core.onchain import Address
 from billing.core.period import Span
 from billing.db.engine import Database, Session
-from billing.invoicing import compose, cycle, postings, store
+from billing.invoicing import compose, cycle, postings, store, told
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, nonce, pay_token
@@ -24,6 +24,8 @@ from billing.invoicing.numbering import credit_note_series, number_text
 from billing.invoicing.store import credit
 from billing.invoicing.store import periods as invoiced
 from billing.ledger import store as ledger
+from billing.notices import store as notices
+from billing.notices.notice import NoticeType
 from billing.pricing import store as pricing
 from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
@@ -51,13 +53,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who issues, into which wallet, payable in what. `account` derives addresses in xpub mode."""
+    """Who issues, into which wallet, payable in what. `account` derives addresses in xpub mode; pages are under
+    `public_url`."""
 
     issuer: Party
     series: str
     wallet: Wallet | None
     account: AccountKey | None
     offers: tuple[Offer, ...]
+    public_url: str = ""
 
 
 class Issuer:
@@ -162,6 +166,8 @@ class Issuer:
                 session, PaymentAddress(address, "invoice", generation.id, invoice_id, salt, index), now
             )
         record(session, Deed(now, actor, "invoice.issue", f"invoice {number}", details={"digest": digest}))
+        pay_url = f"{self._house.public_url}/pay/{token}"
+        notices.tell(session, told.issued(document, digest, draft.payer.id, pay_url), now)
         return Prepared(content, digest, number, index, token), invoice_id
 
     def void(self, number: str, *, reason: str, actor: str) -> str:
@@ -191,6 +197,8 @@ class Issuer:
             credit.give_back(session, invoice.id, now)
             ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
             record(session, Deed(now, actor, "invoice.void", f"invoice {number}", reason, {"credit_note": note}))
+            notices.tell(session, told.changed(NoticeType.INVOICE_VOIDED, invoice), now)
+            notices.tell(session, told.credit_note(document, digest, invoice), now)
             self._archive.prepare([Prepared(content, digest, note)], now)
         self._archive.issued([digest], now)
         return note

@@ -18,11 +18,14 @@ from billing.db.engine import Database, Session
 from billing.events.meter import Meter
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
+from billing.invoicing import told
 from billing.invoicing.document import ByFeed, InvoiceDocument, Settlement
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
+from billing.notices import store as notices
+from billing.notices.notice import NoticeType
 from billing.quotes import store as quotes
 from billing.quotes.feed import At, Feed, NoRate, Rate
 from billing.reconciliation import postings, store
@@ -30,6 +33,7 @@ from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
+from billing.reconciliation.told import tell_seen
 from billing.reconciliation.valuation import PAR, best, feed_of
 from billing.tenants import store as tenants
 from billing.wallets import store as wallets
@@ -147,6 +151,8 @@ class Reconciler:
         for payment in store.standing(session, transfer.id):
             if transfer.state is ChainState.ORPHANED or payment.incarnation < transfer.incarnation:
                 self._take_back(session, payment, done)
+        if transfer.state is not ChainState.ORPHANED:
+            tell_seen(session, transfer, self._clock.now())
         if transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
             if store.find(session, transfer.id, transfer.incarnation) is None:
                 self._book(session, transfer, done)
@@ -265,9 +271,11 @@ class Reconciler:
         now, remaining = self._clock.now(), ledger.remaining(session, [invoice.id]).get(invoice.id, 0)
         if remaining <= 0 and invoice.status in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE):
             invoicing.move(session, invoice.id, InvoiceEvent.SETTLE, now)
+            notices.tell(session, told.changed(NoticeType.INVOICE_PAID, invoice), now)
             done.invoices_paid += 1
         elif remaining > 0 and invoice.status is InvoiceStatus.PAID:
             invoicing.move(session, invoice.id, InvoiceEvent.REOPEN, now)
+            notices.tell(session, told.changed(NoticeType.INVOICE_REOPENED, invoice), now)
             done.invoices_reopened += 1
 
     def _rate(self, session: Session, transfer: Transfer, invoice: Invoice) -> Rate | NoRate:

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
+from billing.settings.notices import DunningSettings, WebhookSettings
 from billing.settings.presets import other_create2
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
@@ -35,6 +36,7 @@ __all__ = [
     "SourceSettings",
     "TokenSettings",
     "WalletSettings",
+    "WebhookSettings",
     "alone",
     "load",
     "refuse_private",
@@ -56,12 +58,6 @@ class IssuerSettings(Section):
 
 class DatabaseSettings(Section):
     url: SecretStr = Field(default=SecretStr(""), description="postgresql:// URL; empty: embedded under data_dir")
-
-
-class DunningSettings(Section):
-    suspend_after_days: int | None = Field(
-        default=None, ge=0, le=3650, description="Days overdue until a tenant's standing is suspended; default: never"
-    )
 
 
 class WebSettings(Section):
@@ -104,6 +100,7 @@ class Settings(BaseSettings):
     wallet: WalletSettings = WalletSettings()
     chains: list[ChainSettings] = Field(default_factory=list, description="Chains that invoices are paid on")
     dunning: DunningSettings = DunningSettings()
+    webhooks: list[WebhookSettings] = Field(default_factory=list, max_length=20, description="Who is told what happens")
     web: WebSettings = WebSettings()
     logs: LogSettings = LogSettings()
 
@@ -119,6 +116,7 @@ class Settings(BaseSettings):
         for what, values in (
             ("metering.sources.name", [source.name for source in self.metering.sources]),
             ("metering.meters.name", [meter.name for meter in self.metering.meters]),
+            ("webhooks.name", [hook.name for hook in self.webhooks]),
             ("chains.name", [chain.name for chain in self.chains]),
             ("chains.chain_id", [chain.chain_id for chain in self.chains]),
         ):

@@ -29,6 +29,12 @@ EVENTS_UNKNOWN: Final = Counter(
     ["what"],
     registry=_registry,
 )
+NOTICES: Final = Counter(
+    "stablemeter_notices",
+    "Attempts to deliver notices: delivered, failed (to be tried again), or dead.",
+    ["receiver", "outcome"],
+    registry=_registry,
+)
 BLOCKS: Final = Counter("stablemeter_blocks_read", "Blocks read.", ["chain"], registry=_registry)
 LOGS: Final = Counter("stablemeter_logs_read", "Transfer logs read, watched or not.", ["chain"], registry=_registry)
 TRANSFERS: Final = Counter(

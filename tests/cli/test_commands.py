@@ -72,6 +72,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("meter", "conservation"): (("--day", "DAY"), {"span", "gpus", "gpu_seconds", "categories", "difference_slot_seconds"}),
     ("meter", "status"): ((), {"sources", "gaps", "unknown_labels"}),
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
+    ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
     ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "different_on_chain", "unreadable"}),
@@ -257,6 +258,18 @@ def test_an_exception_is_resolved_once_and_with_a_reason(branch: Site, how: str,
     assert branch("exception", "list").ok().out == "nothing waits for a person\n"
     (resolved,) = branch("exception", "list", "--all", "--json").json()
     assert resolved["status"] == "resolved" and branch("audit").code == 0
+
+
+def test_notices_are_delivered_and_replayed(branch: Site) -> None:
+    """Nobody is configured to hear them: they are kept all the same."""
+    told = branch("notice", "list", "--limit", "1000", "--json").json()
+    assert {"invoice.issued", "payment.seen", "invoice.paid"} <= {one["type"] for one in told}
+    assert branch("notice", "deliver").ok().out == "0 delivered, 0 to be tried again, 0 dead\n"
+    assert branch("notice", "list", "--state", "dead").ok().out == "nothing was told yet\n"
+    branch("notice", "replay", "1").refused("was sent to nobody", code=1)
+    branch("notice", "replay", "--dead").refused("nothing is dead", code=1)
+    branch("notice", "replay").refused("name a notice, or --dead", code=2)
+    branch("notice", "replay", "1", "--dead").refused("name a notice, or --dead", code=2)
 
 
 def test_a_new_price_is_checked_shown_and_applied_from_the_next_month_on(branch: Site, tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+"""What others are told, and how far."""
+
+from pathlib import Path
+
+from alembic import op
+
+from billing.db.engine import run_script
+
+revision = "0014"
+down_revision = "0013"
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())
