@@ -21,6 +21,7 @@ class Steps:
     remind_before_days: Sequence[int] = ()
     overdue_days: Sequence[int] = ()
     suspend_after: timedelta | None = None
+    public_url: str = ""
 
 
 @dataclass(slots=True)
@@ -58,17 +59,20 @@ class Dunner:
         with self._database.transaction() as session:
             self._fence(session)
             for payer, found in debts.due_until(session, until).items():
-                for debt, issued_at in found:
-                    self._remind(session, payer, debt, issued_at, done)
+                for one in found:
+                    self._remind(session, payer, one, done)
             suspended = debts.told_suspended(session)
             for payer in {*debts.payers_overdue(session, now), *suspended}:
                 self._judge(session, payer, payer in suspended, done)
         return done
 
-    def _remind(self, session: Session, payer: tuple[int, str], debt: Debt, issued_at: datetime, done: Dunned) -> None:
+    def _remind(self, session: Session, payer: tuple[int, str], one: debts.Coming, done: Dunned) -> None:
         now = self._clock.now()
-        step = step_of(debt, self._steps, now, issued_at)
-        if step is None or not notices.tell(session, told.due(step[0], debt, payer, step[1]), now):
+        step = step_of(one.debt, self._steps, now, one.issued_at)
+        if step is None:
+            return
+        pay_url = f"{self._steps.public_url}/pay/{one.pay_token}"
+        if not notices.tell(session, told.due(step[0], one.debt, payer, step[1], pay_url), now):
             return
         done.reminders += step[0] is NoticeType.INVOICE_REMINDER
         done.overdue += step[0] is NoticeType.INVOICE_OVERDUE

@@ -64,7 +64,7 @@ def credit_note(document: CreditNoteDocument, digest: Hash32, invoice: Invoice) 
     return Notice(NoticeType.CREDIT_NOTE_ISSUED, document.number, data, invoice.tenant_id)
 
 
-def due(kind: NoticeType, debt: Debt, payer: tuple[int, str], days: int) -> Notice:
+def due(kind: NoticeType, debt: Debt, payer: tuple[int, str], days: int, pay_url: str) -> Notice:
     """A reminder `days` before an invoice is due, or so many after it was. Each step is told once."""
     data = {
         "number": debt.invoice,
@@ -73,6 +73,7 @@ def due(kind: NoticeType, debt: Debt, payer: tuple[int, str], days: int) -> Noti
         "remaining": decimal_text(debt.remaining, debt.exponent),
         "due_at": rfc3339(debt.due_at),
         "days": days,
+        "pay_url": pay_url,
     }
     return Notice(kind, debt.invoice, data, payer[0], once=f"{kind.value} {debt.invoice} {days}")
 

@@ -11,7 +11,7 @@ from billing.core.errors import NotFound
 from billing.db.engine import Database, Session
 from billing.notices import store
 from billing.notices.notice import Answer, DeliveryState
-from billing.notices.store import Claimed
+from billing.notices.store import Claimed, Wants
 from billing.telemetry import metrics
 from billing.trail.store import Deed, record
 
@@ -40,10 +40,10 @@ class Delivered:
 
 class Deliverer:
     def __init__(
-        self, database: Database, clock: Clock, receivers: Sequence[Receiver], wants: Mapping[str, frozenset[str]],
+        self, database: Database, clock: Clock, receivers: Sequence[Receiver], wants: Mapping[str, Wants],
         fence: Callable[[Session], None],
     ) -> None:  # fmt: skip
-        """`wants` are the types that each receiver is told, by its name; none means all."""
+        """`wants` says by its name what each receiver is told."""
         self._database, self._clock, self._fence = database, clock, fence
         self._receivers, self._wants = receivers, wants
 

@@ -25,6 +25,10 @@ class NoticeType(StrEnum):
     TENANT_RESUMED = "tenant.resumed"
 
 
+TO_TENANTS: Final = frozenset(NoticeType) - {NoticeType.INVOICE_VOIDED}
+"""What a tenant may be told by mail. That an invoice is void, its credit note says."""
+
+
 class DeliveryState(StrEnum):
     """`dead`: every attempt failed, or the receiver said that it is gone. A person may replay it."""
 

@@ -16,12 +16,13 @@ from billing.notices.notice import DeliveryState, Notice, content, next_attempt
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An attempt that is about to be made, counted already."""
+    """An attempt that is about to be made, counted already. `email` is the tenant's, as it is now."""
 
     delivery_id: int
     message_id: str
     content: bytes
     attempts: int
+    email: str = ""
 
 
 def tell(session: Session, notice: Notice, now: datetime) -> bool:
@@ -39,9 +40,16 @@ def tell(session: Session, notice: Notice, now: datetime) -> bool:
     return session.execute(added).scalar_one_or_none() is not None
 
 
-def spread(session: Session, receivers: Mapping[str, frozenset[str]], now: datetime, limit: int) -> int:
-    """Make a delivery of each new notice for every receiver that wants its type (an empty set wants all). Returns how many
-    notices were new."""
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """Which types a receiver is told; none means all. `by_mail`: only what is about a tenant that has an e-mail address."""
+
+    types: frozenset[str] = frozenset()
+    by_mail: bool = False
+
+
+def spread(session: Session, receivers: Mapping[str, Wants], now: datetime, limit: int) -> int:
+    """Make a delivery of each new notice for every receiver that wants it. Returns how many notices were new."""
     rows = session.exec(
         select(NoticeRow)
         .where(col(NoticeRow.spread_at).is_(None))
@@ -49,16 +57,22 @@ def spread(session: Session, receivers: Mapping[str, frozenset[str]], now: datet
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+    emails = _emails(session, [row.tenant_id for row in rows if row.tenant_id is not None])
     for row in rows:
         row.spread_at = now
         session.add(row)
         session.add_all(
             DeliveryRow(notice_id=row.id or 0, receiver=name, due_at=now)
-            for name, types in receivers.items()
-            if not types or row.type in types
+            for name, wants in receivers.items()
+            if (not wants.types or row.type in wants.types) and (not wants.by_mail or emails.get(row.tenant_id or 0))
         )
     session.flush()
     return len(rows)
+
+
+def _emails(session: Session, tenant_ids: Sequence[int]) -> dict[int, str]:
+    found = session.execute(text("SELECT id, email FROM tenant WHERE id = ANY(:ids)"), {"ids": list(tenant_ids)})
+    return {row.id: row.email for row in found}
 
 
 def claim(session: Session, receiver: str, now: datetime) -> Claimed | None:
@@ -81,7 +95,8 @@ def claim(session: Session, receiver: str, now: datetime) -> Claimed | None:
     row.state, row.due_at = (DeliveryState.DEAD, now) if again is None else (DeliveryState.WAITING, again)
     session.add(row)
     session.flush()
-    return Claimed(row.id or 0, notice.message_id, notice.content, row.attempts)
+    email = _emails(session, [notice.tenant_id]).get(notice.tenant_id, "") if notice.tenant_id is not None else ""
+    return Claimed(row.id or 0, notice.message_id, notice.content, row.attempts, email)
 
 
 def note(session: Session, claimed: Claimed, state: DeliveryState | None, answer: str, now: datetime) -> None:

@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
-from billing.settings.notices import DunningSettings, WebhookSettings
+from billing.settings.notices import DunningSettings, MailSettings, WebhookSettings
 from billing.settings.presets import other_create2
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
@@ -30,6 +30,7 @@ __all__ = [
     "ChainSettings",
     "DunningSettings",
     "FeedSettings",
+    "MailSettings",
     "MeterSettings",
     "MeteringSettings",
     "Settings",
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     wallet: WalletSettings = WalletSettings()
     chains: list[ChainSettings] = Field(default_factory=list, description="Chains that invoices are paid on")
     dunning: DunningSettings = DunningSettings()
+    mail: MailSettings = MailSettings()
     webhooks: list[WebhookSettings] = Field(default_factory=list, max_length=20, description="Who is told what happens")
     web: WebSettings = WebSettings()
     logs: LogSettings = LogSettings()
@@ -116,7 +118,7 @@ class Settings(BaseSettings):
         for what, values in (
             ("metering.sources.name", [source.name for source in self.metering.sources]),
             ("metering.meters.name", [meter.name for meter in self.metering.meters]),
-            ("webhooks.name", [hook.name for hook in self.webhooks]),
+            ("webhooks.name", ["mail", *(hook.name for hook in self.webhooks)]),
             ("chains.name", [chain.name for chain in self.chains]),
             ("chains.chain_id", [chain.chain_id for chain in self.chains]),
         ):

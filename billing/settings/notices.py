@@ -2,11 +2,13 @@
 
 import base64
 import binascii
-from typing import Final
+import re
+from email.utils import parseaddr
+from typing import Final, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from billing.notices.notice import NoticeType
+from billing.notices.notice import TO_TENANTS, NoticeType
 from billing.settings.section import Section, web
 
 _PREFIX: Final = "whsec_"
@@ -29,6 +31,40 @@ class DunningSettings(Section):
         if any(not 0 <= days <= 3650 for days in value) or len(set(value)) != len(value):
             raise ValueError("takes different whole numbers of days, 0 to 3650")
         return sorted(value)
+
+
+class MailSettings(Section):
+    """The server that tenants' e-mail is handed in at."""
+
+    host: str = Field(default="", pattern=r"^[^\s/@]*$", description="SMTP server; empty: no mail is sent")
+    port: int = Field(default=587, ge=1, le=65535, description="Its port")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="starttls, tls (from the first byte, port 465), or none (a relay on this host)"
+    )
+    username: str = Field(default="", description="User name, if it wants one")
+    password: SecretStr = Field(default=SecretStr(""), description="Its password")
+    sender: str = Field(default="", description="From address, as billing@example.com or Name <billing@example.com>")
+    types: list[NoticeType] = Field(
+        default=sorted(TO_TENANTS), description="What tenants with an e-mail address are told"
+    )
+
+    @field_validator("types")
+    @classmethod
+    def _worded(cls, value: list[NoticeType]) -> list[NoticeType]:
+        if unworded := sorted(set(value) - TO_TENANTS):
+            raise ValueError(f"has no mail for {unworded[0]}")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        _, address = parseaddr(self.sender)
+        if self.host and (not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not self.sender.isprintable()):
+            raise ValueError("mail needs a sender: billing@example.com")
+        if bool(self.username) != bool(self.password.get_secret_value()):
+            raise ValueError("username and password go together")
+        if self.username and self.security == "none":
+            raise ValueError("a password is not sent without TLS: set security to starttls or tls")
+        return self
 
 
 class WebhookSettings(Section):

@@ -13,6 +13,7 @@ from billing.core.clock import ManualClock
 from billing.invoicing.dunner import Dunner, Steps
 from billing.notices import store
 from billing.notices.deliverer import Deliverer
+from billing.notices.store import Wants
 from billing.notices.webhook import WebhookReceiver
 from tests.notices.receiver import SECRET, Inbox, listening
 from tests.world import World, issued, usd, world
@@ -30,7 +31,7 @@ def told(made: World) -> list[dict[str, Any]]:
     with listening(inbox):
         receiver = WebhookReceiver("books", inbox.url, [SECRET])
         clock = ManualClock(datetime.now(UTC))
-        done = Deliverer(made.app.database, clock, [receiver], {"books": frozenset()}, unfenced).tick()
+        done = Deliverer(made.app.database, clock, [receiver], {"books": Wants()}, unfenced).tick()
         receiver.close()
     assert done.failed == done.dead == 0
     return list(inbox.heard.values())

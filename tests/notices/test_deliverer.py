@@ -15,6 +15,7 @@ from billing.db.engine import Database
 from billing.notices import store
 from billing.notices.deliverer import Deliverer
 from billing.notices.notice import ATTEMPTS, PAUSES, Notice, NoticeType
+from billing.notices.store import Wants
 from billing.notices.webhook import WebhookReceiver
 from tests.notices.receiver import OLD_SECRET, SECRET, Inbox, listening
 from tests.parts import free_port
@@ -40,7 +41,7 @@ def deliverer(
     receivers = [WebhookReceiver(name, url, [SECRET]) for name, url in urls.items()]
     for one in receivers:
         stack.callback(one.close)
-    return Deliverer(database, clock, receivers, {name: wants.get(name, frozenset()) for name in urls}, unfenced)
+    return Deliverer(database, clock, receivers, {name: Wants(wants.get(name, frozenset())) for name in urls}, unfenced)
 
 
 def tell(database: Database, clock: ManualClock, notice: Notice = NOTICE) -> None:
@@ -71,9 +72,7 @@ def test_a_secret_is_replaced_while_both_sign(database: Database, clock: ManualC
     for one in receivers:
         stack.callback(one.close)
     tell(database, clock)
-    assert (
-        Deliverer(database, clock, receivers, {"old": frozenset(), "new": frozenset()}, unfenced).tick().delivered == 2
-    )
+    assert Deliverer(database, clock, receivers, {"old": Wants(), "new": Wants()}, unfenced).tick().delivered == 2
     assert old.types() == new.types() == ["invoice.paid"]
 
 
@@ -173,7 +172,7 @@ def test_who_dies_between_claim_and_answer_has_failed_once(
     delivering = deliverer(database, clock, stack, {"books": inbox.url})
     tell(database, clock)
     with database.transaction() as session:
-        store.spread(session, {"books": frozenset()}, clock.now(), 10)
+        store.spread(session, {"books": Wants()}, clock.now(), 10)
         assert store.claim(session, "books", clock.now()) is not None
     assert delivering.tick().delivered == 0
     clock.advance(PAUSES[0])

@@ -1,5 +1,6 @@
 """What tenants owe, invoice by invoice."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,11 +11,20 @@ from billing.invoicing.standing import Debt
 from billing.notices.notice import NoticeType
 
 _DEBT: Final = """
-    SELECT i.number, i.currency, i.exponent, i.due_at, i.issued_at, t.id AS tenant_id, t.slug,
+    SELECT i.number, i.currency, i.exponent, i.due_at, i.issued_at, i.pay_token, t.id AS tenant_id, t.slug,
      (SELECT coalesce(sum(p.units), 0) FROM posting p WHERE p.invoice_id = i.id AND p.account = 'receivable') AS remaining,
      EXISTS (SELECT FROM payment_address a JOIN transfer t ON t.to_address = a.address
        WHERE a.invoice_id = i.id AND t.state = 'seen') AS is_paying
       FROM invoice i JOIN tenant t ON t.id = i.tenant_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A debt, when it was invoiced, and the token of its pay page."""
+
+    debt: Debt
+    issued_at: datetime
+    pay_token: str
 
 
 def _debt(row: Any) -> Debt:
@@ -30,14 +40,14 @@ def of_payer(session: Session, tenant_id: int) -> list[Debt]:
     return [_debt(row) for row in rows]
 
 
-def due_until(session: Session, until: datetime) -> dict[tuple[int, str], list[tuple[Debt, datetime]]]:
-    """Open invoices that are due by then, each with when it was issued, by payer (id, slug)."""
+def due_until(session: Session, until: datetime) -> dict[tuple[int, str], list[Coming]]:
+    """Open invoices that are due by then, by payer (id, slug)."""
     rows = session.execute(
         text(_DEBT + " WHERE i.status = 'open' AND i.due_at <= :until ORDER BY i.due_at, i.id"), {"until": until}
     )
-    found: dict[tuple[int, str], list[tuple[Debt, datetime]]] = {}
+    found: dict[tuple[int, str], list[Coming]] = {}
     for row in rows:
-        found.setdefault((row.tenant_id, row.slug), []).append((_debt(row), row.issued_at))
+        found.setdefault((row.tenant_id, row.slug), []).append(Coming(_debt(row), row.issued_at, row.pay_token))
     return found
 
 

@@ -1,0 +1,40 @@
+"""Payments, books, and what is told of them."""
+
+from functools import cached_property
+
+from billing.audit.auditor import Auditor
+from billing.bootstrap.watching import WatchingParts
+from billing.closing.closer import Closer
+from billing.reconciliation.reconciler import Reconciler
+from billing.reconciliation.resolver import Resolver
+from billing.reports.reporter import Reporter
+from billing.treasury.planner import Planner
+
+
+class BookParts(WatchingParts):
+    """From transfers to closed months."""
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(self.database, self.clock, self._fences.watcher, self._feeds, self.meters)
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        return Resolver(self.database, self.clock)
+
+    @cached_property
+    def planner(self) -> Planner:
+        return Planner(self.database)
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        return Reporter(self.database, self.tokens, {chain.chain_id: chain.name for chain in self.chains})
+
+    @cached_property
+    def closer(self) -> Closer:
+        names = {chain.chain_id: chain.name for chain in self.chains}
+        return Closer(self.database, self.clock, self.reporter, names, self.settings.data_dir / "closed")
+
+    @cached_property
+    def auditor(self) -> Auditor:
+        return Auditor(self.database, self.clock, self.archive, lambda: self.watchers)

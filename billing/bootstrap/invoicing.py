@@ -1,0 +1,113 @@
+"""Prices, invoices, and who is told of them."""
+
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final
+
+from billing.bootstrap.chains import offers_of
+from billing.bootstrap.metering import MeteringParts
+from billing.chain import store as chain_store
+from billing.db.engine import Session
+from billing.invoicing import store as invoicing_store
+from billing.invoicing.archive import Archive
+from billing.invoicing.document import Party
+from billing.invoicing.drafter import Drafter
+from billing.invoicing.dunner import Dunner, Steps
+from billing.invoicing.issuer import House, Issuer
+from billing.invoicing.restorer import Restored, Restorer
+from billing.notices.deliverer import Deliverer
+from billing.notices.store import Wants
+from billing.pricing.rater import Rater
+from billing.wallets.hd import AccountKey
+from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
+
+CLOCKS_APART: Final = timedelta(hours=1)
+"""How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
+
+
+class InvoicingParts(MeteringParts):
+    """From usage to issued invoices."""
+
+    @cached_property
+    def rater(self) -> Rater:
+        return Rater(self.database, self.clock, invoicing_store.closed_until)
+
+    @cached_property
+    def drafter(self) -> Drafter:
+        return Drafter(self.database, [one.name for one in self.settings.metering.sources], self.meters)
+
+    @cached_property
+    def archive(self) -> Archive:
+        return Archive(self.settings.archive_directories)
+
+    @cached_property
+    def account(self) -> AccountKey | None:
+        return AccountKey(self.settings.wallet.xpub) if self.settings.wallet.mode == "xpub" else None
+
+    @cached_property
+    def wallet(self) -> Wallet | None:
+        """The configured wallet; None when none is configured yet."""
+        wanted = self.settings.wallet
+        if self.account is not None:
+            return XpubWallet(self.account.fingerprint)
+        if not wanted.treasury:
+            return None
+        return forwarder_wallet(wanted.treasury, TreasuryKind(wanted.treasury_kind), wanted.flusher)
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        issuer = self.settings.issuer
+        offers = tuple(offer for one in self.settings.chains for offer in offers_of(one))
+        house = House(
+            Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
+            issuer.series,
+            self.wallet,
+            self.account,
+            offers,
+            self.settings.public_url,
+        )
+        return Issuer(self.database, self.clock, self.drafter, self.archive, house, self._fences.invoicer)
+
+    @property
+    def suspend_after(self) -> timedelta | None:
+        """How long overdue a tenant may be before it is suspended; None: for ever."""
+        days = self.settings.dunning.suspend_after_days
+        return None if days is None else timedelta(days=days)
+
+    @cached_property
+    def dunner(self) -> Dunner:
+        wanted = self.settings.dunning
+        steps = Steps(wanted.remind_before_days, wanted.overdue_days, self.suspend_after, self.settings.public_url)
+        return Dunner(self.database, self.clock, steps, self._fences.invoicer)
+
+    @cached_property
+    def deliverer(self) -> Deliverer:
+        """Loads the HTTP library."""
+        from billing.notices.mail import MailReceiver, MailServer
+        from billing.notices.webhook import WebhookReceiver
+
+        hooks = self.settings.webhooks
+        receivers: list[WebhookReceiver | MailReceiver] = [
+            WebhookReceiver(one.name, one.url.get_secret_value(), [key.get_secret_value() for key in one.secrets])
+            for one in hooks
+        ]
+        wants = {one.name: Wants(frozenset(kind.value for kind in one.types)) for one in hooks}
+        mail = self.settings.mail
+        if mail.host:
+            server = MailServer(mail.host, mail.port, mail.security, mail.username, mail.password.get_secret_value())
+            receivers.append(MailReceiver(server, mail.sender, self.settings.issuer.name))
+            wants[MailReceiver.name] = Wants(frozenset(kind.value for kind in mail.types), by_mail=True)
+        self._closing += [receiver.close for receiver in receivers]
+        return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)
+
+    @cached_property
+    def restorer(self) -> Restorer:
+        def read_again(session: Session, since: datetime) -> None:
+            chain_store.request_rewind(session, since - CLOCKS_APART)
+
+        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
+
+    def restore(self, *, actor: str) -> Restored:
+        """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
+        because nobody watched those addresses meanwhile."""
+        return self.restorer.restore(actor=actor)
