@@ -30,7 +30,7 @@ class InvoicingParts(MeteringParts):
 
     @cached_property
     def rater(self) -> Rater:
-        return Rater(self.database, self.clock, invoicing_store.closed_until)
+        return Rater(self.database, self.clock, invoicing_store.closed_until, self.meters)
 
     @cached_property
     def drafter(self) -> Drafter:

@@ -27,6 +27,7 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
     from billing.core.money import decimal_text
     from billing.core.period import parse_month
     from billing.invoicing.draft import coverage_text
+    from billing.pricing.rating import LineKind
 
     with application() as one:
         drafted = one.drafter.preview(parse_month(period), tenant)
@@ -35,14 +36,14 @@ def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> Non
             "payer": draft.payer.slug,
             "tenant": line.consumer.slug,
             "description": line.description,
-            "seconds": None if line.rated.metered else line.rated.seconds,
+            "seconds": line.rated.seconds if line.rated.is_time else None,
             "quantity": _quantity(line.rated.metered),
-            "unit_price": format(line.rated.key.unit_price, "f"),
+            "unit_price": format(line.rated.key.unit_price, "f") if line.rated.kind is LineKind.USAGE else None,
             "amount": decimal_text(line.rated.amount, draft.currency.exponent),
             "currency": draft.currency.code,
-            "coverage": None
-            if line.rated.metered
-            else coverage_text(line.evidence.measured_seconds, line.rated.seconds),
+            "coverage": coverage_text(line.evidence.measured_seconds, line.rated.seconds)
+            if line.rated.is_time
+            else None,
             "bridged": line.evidence.bridged_seconds,
             "note": note or (f"adjusts {line.adjusts.start:%Y-%m}" if line.adjusts else ""),
         }
@@ -190,6 +191,7 @@ def show_(
     from billing.core.money import decimal_text
     from billing.invoicing import store
     from billing.invoicing.draft import coverage_text
+    from billing.pricing.rating import LineKind
 
     with application() as one:
         with one.database.transaction() as session:
@@ -209,11 +211,11 @@ def show_(
             "description": line.description,
             "from": line.period.start,
             "to": line.period.end,
-            "seconds": None if line.metered else line.quantity_seconds,
+            "seconds": line.quantity_seconds if line.is_time else None,
             "quantity": _quantity(line.metered),
-            "unit_price": format(line.unit_price, "f"),
+            "unit_price": format(line.unit_price, "f") if line.kind is LineKind.USAGE else None,
             "amount": decimal_text(line.amount, invoice.currency.exponent),
-            "coverage": None if line.metered else coverage_text(line.measured_seconds, line.quantity_seconds),
+            "coverage": coverage_text(line.measured_seconds, line.quantity_seconds) if line.is_time else None,
             "bridged": line.bridged_seconds,
             "excluded": [f"{seconds} s {reason}" for reason, seconds in line.excluded],
         }

@@ -88,6 +88,13 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
 
+class JsonOrNone(TypeDecorator[Any]):
+    """JSONB in which None is no value, not the JSON word null."""
+
+    impl = JSONB(none_as_null=True)
+    cache_ok = True
+
+
 class Price(TypeDecorator[Decimal]):
     """An exact decimal price or rate."""
 

@@ -20,6 +20,7 @@ APPEND_ONLY: Final = (
     "quote",
     "book_close",
     "closed_file",
+    "spot_rate",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -32,6 +33,7 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "maintenance": ("during", "cancelled_at"),
     "tenant_gap_term": ("derived_at",),
     "price": ("superseded_at",),
+    "agreement": ("superseded_at",),
     "invoice": ("status", "status_at"),
     "wallet_generation": ("next_index",),
     "transfer": ("state", "incarnation", "state_at", "settled"),

@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from billing.core.money import Money, decimal_text
 from billing.core.onchain import Hash32, to_hash
@@ -11,6 +12,7 @@ from billing.core.quantity import plain
 from billing.invoicing.document import (
     CREDIT_NOTE_TYPE,
     INVOICE_TYPE,
+    AgreedLine,
     AppliedCredit,
     CreditNoteDocument,
     Currency,
@@ -19,6 +21,8 @@ from billing.invoicing.document import (
     InvoiceDocument,
     Line,
     MeterLine,
+    MeterPackageLine,
+    PackageLine,
     Party,
     Period,
     Replaced,
@@ -28,6 +32,7 @@ from billing.invoicing.document import (
 )
 from billing.invoicing.draft import Draft, DraftLine, coverage_text
 from billing.invoicing.invoice import Invoice
+from billing.pricing.rating import LineKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +76,35 @@ def invoice(draft: Draft, header: Header) -> InvoiceDocument:
     )
 
 
-def _line(line: DraftLine, exponent: int) -> Line | MeterLine:
-    metered = line.rated.metered
+def _line(line: DraftLine, exponent: int) -> Line | MeterLine | AgreedLine:
+    rated = line.rated
+    common: dict[str, Any] = {
+        "tenant": line.consumer.slug,
+        "description": line.description,
+        "sku": rated.key.sku,
+        "period": _period(rated.span),
+        "amount": decimal_text(rated.amount, exponent),
+    }
+    if rated.kind is not LineKind.USAGE:
+        return AgreedLine(kind=rated.kind.value, **common)  # type: ignore[arg-type]
+    common |= {"unit_price": rate_text(rated.key.unit_price), "usage_digest": line.evidence.usage_digest}
+    metered = rated.metered
     if metered is not None:
-        return MeterLine(
-            tenant=line.consumer.slug,
-            description=line.description,
-            sku=line.rated.key.sku,
-            period=_period(line.rated.span),
-            meter=metered.meter,
-            aggregation=metered.aggregation,  # type: ignore[arg-type]
-            quantity=plain(metered.quantity),
-            unit=metered.unit,
-            unit_size=metered.unit_size,
-            unit_price=rate_text(line.rated.key.unit_price),
-            amount=decimal_text(line.rated.amount, exponent),
-            events=metered.events,
-            usage_digest=line.evidence.usage_digest,
-        )
-    return Line(
-        tenant=line.consumer.slug,
-        description=line.description,
-        sku=line.rated.key.sku,
-        period=_period(line.rated.span),
-        quantity_seconds=line.rated.seconds,
-        unit_price=rate_text(line.rated.key.unit_price),
-        amount=decimal_text(line.rated.amount, exponent),
-        coverage=coverage_text(line.evidence.measured_seconds, line.rated.seconds),
-        excluded=[Excluded(reason=reason, seconds=seconds) for reason, seconds in line.evidence.excluded],
-        usage_digest=line.evidence.usage_digest,
-    )
+        common |= {
+            "meter": metered.meter,
+            "aggregation": metered.aggregation,
+            "quantity": plain(metered.quantity),
+            "unit": metered.unit,
+            "unit_size": metered.unit_size,
+            "events": metered.events,
+        }
+        return MeterPackageLine(package="started", **common) if rated.package else MeterLine(**common)
+    common |= {
+        "quantity_seconds": rated.seconds,
+        "coverage": coverage_text(line.evidence.measured_seconds, rated.seconds),
+        "excluded": [Excluded(reason=reason, seconds=seconds) for reason, seconds in line.evidence.excluded],
+    }
+    return PackageLine(package_seconds=rated.package, **common) if rated.package else Line(**common)
 
 
 def _period(span: Span) -> Period:

@@ -105,12 +105,46 @@ class MeterLine(_Part):
     usage_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+class PackageLine(Line):
+    """A line of time that is sold in whole packages of so many seconds, a started one in full. Told by `package_seconds`."""
+
+    package_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+
+
+class MeterPackageLine(MeterLine):
+    """A line of a meter that is sold in whole packages of `unit_size` units. Told by `package`."""
+
+    package: Literal["started"]
+
+
+class AgreedLine(_Part):
+    """A line of a fee, a minimum or a discount: what the payer agreed to beside prices. Told by `kind`."""
+
+    tenant: Name
+    description: Name
+    sku: Name
+    period: Period
+    kind: Literal["fee", "minimum", "discount"]
+    amount: Amount
+
+
 def _kind(line: Any) -> str:
-    is_meter = "meter" in line if isinstance(line, dict) else isinstance(line, MeterLine)
-    return "meter" if is_meter else "time"
+    has = line.__contains__ if isinstance(line, dict) else type(line).model_fields.__contains__
+    if has("kind"):
+        return "agreed"
+    if has("meter"):
+        return "meter package" if has("package") else "meter"
+    return "package" if has("package_seconds") else "time"
 
 
-AnyLine = Annotated[Annotated[Line, Tag("time")] | Annotated[MeterLine, Tag("meter")], Discriminator(_kind)]
+AnyLine = Annotated[
+    Annotated[Line, Tag("time")]
+    | Annotated[PackageLine, Tag("package")]
+    | Annotated[MeterLine, Tag("meter")]
+    | Annotated[MeterPackageLine, Tag("meter package")]
+    | Annotated[AgreedLine, Tag("agreed")],
+    Discriminator(_kind),
+]
 
 
 class Tax(_Part):

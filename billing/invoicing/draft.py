@@ -8,7 +8,7 @@ from typing import Final
 
 from billing.core.money import Asset, Money
 from billing.core.period import Span
-from billing.pricing.rating import LineEvidence, RatedLine, evidence_of, part_of
+from billing.pricing.rating import LineEvidence, LineKind, RatedLine, evidence_of, part_of
 from billing.tenants.tenant import Tenant
 
 DESCRIPTION_MAX: Final = 200
@@ -91,10 +91,12 @@ def drafts(
     for rated, evidence in lines:
         consumer = tenants[rated.key.tenant_id]
         title = titles.get(rated.key.sku, rated.key.sku)
-        name = f"{title}, used by {consumer.name}" if consumer.reseller else title
+        name = f"{title}, {rated.note}" if rated.note else title
+        name = f"{name}, used by {consumer.name}" if consumer.reseller else name
         if evidence.bridged_seconds:
             name = f"{name}, of it {evidence.bridged_seconds} s in bridged gaps"
-        by_payer.setdefault(consumer.reseller or consumer.slug, []).append(DraftLine(rated, evidence, consumer, name))
+        line = DraftLine(rated, evidence, consumer, name[:DESCRIPTION_MAX])
+        by_payer.setdefault(consumer.reseller or consumer.slug, []).append(line)
     return [Draft(by_slug[slug], period, currency, _ordered(own)) for slug, own in sorted(by_payer.items())]
 
 
@@ -132,12 +134,16 @@ def adjusted(draft: Draft, lines: Sequence[DraftLine]) -> Draft:
     return replace(draft, lines=_ordered(kept), carried=_ordered(carried))
 
 
-def _ordered(lines: Iterable[DraftLine]) -> tuple[DraftLine, ...]:
-    """A period's own lines first; then what earlier ones lack."""
+_KINDS: Final = (LineKind.USAGE, LineKind.FEE, LineKind.DISCOUNT, LineKind.MINIMUM)
 
-    def place(line: DraftLine) -> tuple[str, str, str, Decimal]:
+
+def _ordered(lines: Iterable[DraftLine]) -> tuple[DraftLine, ...]:
+    """A period's own lines first, usage by who used it, then what was agreed; then what earlier ones lack."""
+
+    def place(line: DraftLine) -> tuple[str, int, str, str, Decimal]:
         since = line.adjusts.start.isoformat() if line.adjusts else ""
-        return since, line.consumer.slug, line.rated.key.sku + line.rated.key.start, line.rated.key.unit_price
+        key, kind = line.rated.key, _KINDS.index(line.rated.kind)
+        return since, kind, line.consumer.slug if kind == 0 else "", key.sku + key.start, key.unit_price
 
     return tuple(sorted(lines, key=place))
 

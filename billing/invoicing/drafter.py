@@ -17,6 +17,7 @@ from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
 from billing.metering.store import decisions, readings
 from billing.pricing.rater import rated
+from billing.pricing.store import agreements
 from billing.pricing.store import meters as priced_meters
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
@@ -89,13 +90,15 @@ class Drafter:
 
     def first_use(self, session: Session) -> datetime | None:
         """The first moment that anything may have to be invoiced for."""
-        known = [store.first_usage(session), events.first(session, self._sold(session))]
+        known = [store.first_usage(session), events.first(session, self._sold(session)), agreements.first(session)]
         return min((at for at in known if at is not None), default=None)
 
     def used_payers(self, session: Session, period: Span) -> set[int]:
         """Who has to pay for something in a period."""
-        return store.used_payers(session, period) | events.payers(
-            session, self._sold(session), period, priced_meters.sold_since(session)
+        return (
+            store.used_payers(session, period)
+            | events.payers(session, self._sold(session), period, priced_meters.sold_since(session))
+            | agreements.owing(session, period)
         )
 
     def _sold(self, session: Session) -> list[Meter]:

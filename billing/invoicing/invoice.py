@@ -8,7 +8,7 @@ from billing.core.money import Asset
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span
 from billing.invoicing.lifecycle import InvoiceStatus
-from billing.pricing.rating import Metered
+from billing.pricing.rating import LineKind, Metered
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """A line, as it stands in the document. One of a meter has no seconds."""
+    """A line, as it stands in the document. One of a meter, or of a fee, minimum or discount, has no seconds."""
 
     position: int
     tenant: str
@@ -59,6 +59,11 @@ class InvoiceLine:
     usage_digest: str
     bridged_seconds: int = 0
     metered: Metered | None = None
+    kind: LineKind = LineKind.USAGE
+
+    @property
+    def is_time(self) -> bool:
+        return self.metered is None and self.kind is LineKind.USAGE
 
     @property
     def excluded_seconds(self) -> int:

@@ -19,7 +19,16 @@ from billing.db.engine import Database, Session
 from billing.invoicing import postings, store
 from billing.invoicing.archive import Archive, Archived
 from billing.invoicing.compose import pay_token
-from billing.invoicing.document import CreditNoteDocument, ForwarderTerms, InvoiceDocument, Line, MeterLine
+from billing.invoicing.document import (
+    AgreedLine,
+    CreditNoteDocument,
+    ForwarderTerms,
+    InvoiceDocument,
+    Line,
+    MeterLine,
+    MeterPackageLine,
+    PackageLine,
+)
 from billing.invoicing.draft import Credit, Draft, DraftLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent
 from billing.invoicing.numbering import counter_of
@@ -28,7 +37,7 @@ from billing.invoicing.store.credit import Grant, credit_held, give_back, lack, 
 from billing.invoicing.verify import address_of, wallet_of
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
-from billing.pricing.rating import LineEvidence, LineKey, Metered, RatedLine, Share
+from billing.pricing.rating import NO_EVIDENCE, LineEvidence, LineKey, LineKind, Metered, RatedLine, Share
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Attribution, Tenant
 from billing.trail.store import Deed, record
@@ -243,23 +252,23 @@ def _credits(session: Session, parsed: InvoiceDocument, payer: Tenant, now: date
     return tuple(credit for credit in used if credit.units > 0)
 
 
-def _line(line: Line | MeterLine, consumer: Tenant, parsed: InvoiceDocument) -> DraftLine:
+def _line(line: Line | MeterLine | AgreedLine, consumer: Tenant, parsed: InvoiceDocument) -> DraftLine:
     span = Span(parse_time(line.period.start), parse_time(line.period.end))
-    price = Decimal(line.unit_price)
     amount = parse_units(line.amount, parsed.currency.asset).units
+    if isinstance(line, AgreedLine):
+        key = LineKey.of(consumer.id, line.sku, span, Decimal(0))
+        rated = RatedLine(key, span, 0, amount, [Share(None, 0, amount)], kind=LineKind(line.kind))
+        return DraftLine(rated, NO_EVIDENCE, consumer, line.description)
+    key = LineKey.of(consumer.id, line.sku, span, Decimal(line.unit_price))
     if isinstance(line, MeterLine):
         quantity = Decimal(line.quantity)
         metered = Metered(line.meter, line.aggregation, line.unit, line.unit_size, quantity, line.events)
-        key = LineKey.of(consumer.id, line.sku, span, price)
-        rated = RatedLine(key, span, 0, amount, [Share(None, 0, amount)], metered)
+        package = line.unit_size if isinstance(line, MeterPackageLine) else 0
+        rated = RatedLine(key, span, 0, amount, [Share(None, 0, amount)], metered, package=package)
         return DraftLine(rated, LineEvidence(line.usage_digest, 0, []), consumer, line.description)
-    rated = RatedLine(
-        LineKey.of(consumer.id, line.sku, span, price),
-        span,
-        line.quantity_seconds,
-        amount,
-        [Share(None, line.quantity_seconds, amount)],
-    )
+    shares = [Share(None, line.quantity_seconds, amount)]
+    package = line.package_seconds if isinstance(line, PackageLine) else 0
+    rated = RatedLine(key, span, line.quantity_seconds, amount, shares, package=package)
     measured = int(Decimal(line.coverage) * line.quantity_seconds)
     excluded = [(one.reason, one.seconds) for one in line.excluded]
     return DraftLine(rated, LineEvidence(line.usage_digest, measured, excluded), consumer, line.description)

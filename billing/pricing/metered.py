@@ -1,14 +1,15 @@
 """From the quantities of meters to money: a pure function. One rounding a line, half-even."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from billing.core.money import Asset, half_even
+from billing.core.money import Asset
 from billing.core.period import Span
 from billing.core.quantity import less
 from billing.events.meter import Meter, Total
 from billing.pricing.rating import LineEvidence, LineKey, Metered, RatedLine, Share
+from billing.pricing.tariff import Tariff, price_of, split
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 """SHA-256 of nothing: the digest of a line that only takes back what was charged."""
@@ -16,24 +17,19 @@ NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 @dataclass(frozen=True, slots=True)
 class MeterPrice:
-    """`per_unit` is the price of `unit_size` units of a meter, during a span."""
+    """What a meter costs during a span: for everybody whose own price does not say otherwise, or for one tenant."""
 
     sku: str
     meter: str
-    per_unit: Decimal
-    unit_size: int
+    tariff: Tariff
     span: Span
+    tenant_id: int | None = None
 
 
 Charged = Mapping[LineKey, tuple[str, Span, Decimal, int]]
 """{line: (meter, span, quantity, amount)} of earlier invoices."""
 
-
-def price_of(quantity: Decimal, price: Decimal, unit_size: int, currency: Asset) -> int:
-    """The price of a quantity, rounded once, half-even."""
-    units, unit_parts = quantity.as_integer_ratio()
-    numerator, denominator = price.as_integer_ratio()
-    return half_even(units * numerator * 10**currency.exponent, unit_parts * denominator * unit_size)
+Line = tuple[RatedLine, LineEvidence]
 
 
 def rate_meters(
@@ -42,32 +38,65 @@ def rate_meters(
     meters: Sequence[Meter],
     charged: Charged,
     currency: Asset,
-) -> list[tuple[RatedLine, LineEvidence]]:
+) -> list[Line]:
     """Lines for what meters count and was not charged yet; also where late events leave less than was charged.
 
     The whole line is rated and what was charged is taken off, as for time.
     """
-    found = {
-        LineKey.of(total.tenant_id, price.sku, price.span, price.per_unit): (total, price)
-        for total in totals
-        for price in prices
-        if (price.meter, price.span) == (total.meter, total.span)
-    }
+    return lacking(wholes(totals, prices, meters, currency), prices, meters, charged)
+
+
+def wholes(
+    totals: Iterable[Total], prices: Sequence[MeterPrice], meters: Sequence[Meter], currency: Asset
+) -> list[Line]:
+    """The lines of what meters count as if nothing was charged yet, by key."""
+    by_name = {meter.name: meter for meter in meters}
+    by_span = {(price.meter, price.span, price.tenant_id): price for price in prices}
+    found = []
+    for total in totals:
+        if total.span is None:
+            continue
+        price = by_span.get((total.meter, total.span, total.tenant_id)) or by_span.get((total.meter, total.span, None))
+        if price is not None and total.meter in by_name:
+            found += _priced(total, price, by_name[total.meter], currency)
+    return sorted(found, key=lambda one: one[0].key)
+
+
+def _priced(total: Total, price: MeterPrice, meter: Meter, currency: Asset) -> list[Line]:
+    tariff, lines = price.tariff, []
+    for part in split(tariff, total.quantity, tariff.placeholder):
+        amount = price_of(tariff, part.quantity, part.unit_price, currency)
+        key = LineKey.of(total.tenant_id, price.sku, price.span, part.unit_price)
+        metered = Metered(meter.name, meter.aggregation.value, meter.unit, tariff.size, part.quantity, total.events)
+        shares = [Share(None, 0, amount)]
+        line = RatedLine(key, price.span, 0, amount, shares, metered, package=tariff.package, note=part.note)
+        lines.append((line, LineEvidence(total.digest, 0, [])))
+    return lines
+
+
+def lacking(
+    whole: Iterable[Line], prices: Sequence[MeterPrice], meters: Sequence[Meter], charged: Charged
+) -> list[Line]:
+    """What lines still lack of what they should be, and what was charged and should not be."""
+    by_key = {line.key: (line, evidence) for line, evidence in whole}
     by_name = {meter.name: meter for meter in meters}
     known = {price.sku: price for price in prices if price.meter in by_name}
     at_start = {(price.sku, price.span.start.isoformat()): price for price in prices}
     lines = []
-    for key in sorted({*found, *(key for key in charged if key.sku in known)}):
-        total, price = found.get(key, (None, at_start.get((key.sku, key.start), known[key.sku])))
-        _, span, before, amount_before = charged.get(key, (price.meter, price.span, Decimal(0), 0))
-        whole = total.quantity if total else Decimal(0)
-        quantity = less(whole, before)
-        amount = price_of(whole, key.unit_price, price.unit_size, currency) - amount_before
-        if not quantity and not amount:
-            continue
-        meter = by_name[price.meter]
-        events, digest = (total.events, total.digest) if total else (0, NOTHING)
-        metered = Metered(meter.name, meter.aggregation.value, meter.unit, price.unit_size, quantity, events)
-        line = RatedLine(key, span, 0, amount, [Share(None, 0, amount)], metered)
-        lines.append((line, LineEvidence(digest, 0, [])))
+    for key in sorted({*by_key, *(key for key in charged if key.sku in known)}):
+        wanted, evidence = by_key.get(key) or _nothing(key, at_start.get((key.sku, key.start), known[key.sku]), by_name)
+        assert wanted.metered is not None
+        _, span, before, amount_before = charged.get(key, ("", wanted.span, Decimal(0), 0))
+        quantity, amount = less(wanted.metered.quantity, before), wanted.amount - amount_before
+        if quantity or amount:
+            metered = replace(wanted.metered, quantity=quantity)
+            shares = [Share(None, 0, amount)]
+            lines.append((replace(wanted, span=span, amount=amount, shares=shares, metered=metered), evidence))
     return lines
+
+
+def _nothing(key: LineKey, price: MeterPrice, meters: Mapping[str, Meter]) -> Line:
+    meter, tariff = meters[price.meter], price.tariff
+    metered = Metered(meter.name, meter.aggregation.value, meter.unit, tariff.size, Decimal(0), 0)
+    line = RatedLine(key, price.span, 0, 0, [], metered, package=tariff.package)
+    return line, LineEvidence(NOTHING, 0, [])

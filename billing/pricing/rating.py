@@ -1,14 +1,16 @@
 """From seconds to money: a pure function. One rounding a line, half-even; devices share a line's amount without remainder."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
-from billing.core.money import Asset, half_even, largest_remainder
-from billing.core.period import HOUR, Span
+from billing.core.money import Asset, largest_remainder
+from billing.core.period import Span
 from billing.core.quantity import part
+from billing.pricing.tariff import Tariff, price_of, split
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,9 +38,19 @@ class LineEvidence:
     bridged_seconds: int = 0
 
 
+class LineKind(StrEnum):
+    """A line is of usage, or of what a payer agreed to beside prices."""
+
+    USAGE = "usage"
+    FEE = "fee"
+    MINIMUM = "minimum"
+    DISCOUNT = "discount"
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """Seconds that one device was used at one price. Usage rebuilt from a document has no device."""
+    """Seconds that one device was used at one price. Usage rebuilt from a document has no device. `unit_price` is the flat
+    price or the spot rate; where the price depends on the quantity, it is zero and `tariff` says how."""
 
     tenant_id: int
     device_id: int | None
@@ -46,6 +58,7 @@ class Quantity:
     unit_price: Decimal
     span: Span
     seconds: int
+    tariff: Tariff | None = None
 
     @property
     def key(self) -> LineKey:
@@ -84,12 +97,17 @@ class RatedLine:
     amount: int
     shares: list[Share] = field(default_factory=list)
     metered: Metered | None = None
+    kind: LineKind = LineKind.USAGE
+    package: int = 0
+    """How many seconds or units a package holds, where the price is of whole packages."""
+    note: str = ""
+    """For people: which tier, which packages."""
+    basis: LineKey | None = None
+    """Where the price depends on the quantity: the key of all that was priced together."""
 
-
-def price_of(seconds: int, unit_price: Decimal, currency: Asset) -> int:
-    """The price of device-seconds at a price per device-hour, rounded once, half-even."""
-    numerator, denominator = unit_price.as_integer_ratio()
-    return half_even(seconds * numerator * 10**currency.exponent, denominator * HOUR)
+    @property
+    def is_time(self) -> bool:
+        return self.metered is None and self.kind is LineKind.USAGE
 
 
 NO_EVIDENCE: Final = LineEvidence(hashlib.sha256().hexdigest(), 0, [])
@@ -104,6 +122,8 @@ class Charged:
     seconds: int = 0
     amount: int = 0
     by_device: dict[int | None, tuple[int, int]] = field(default_factory=dict)
+    kind: LineKind = LineKind.USAGE
+    package: int = 0
 
     def add(self, device_id: int | None, seconds: int, amount: int) -> None:
         known = self.by_device.get(device_id, (0, 0))
@@ -117,20 +137,58 @@ def rate(quantities: Iterable[Quantity], charged: Mapping[LineKey, Charged], cur
     The whole line is rated and what was charged is taken off, so that nothing is charged twice and roundings do not add
     up; every device's share likewise. A line of which nothing is left is left out.
     """
-    by_key: dict[LineKey, list[Quantity]] = {}
+    return lacking(wholes(quantities, currency), charged)
+
+
+def wholes(quantities: Iterable[Quantity], currency: Asset) -> list[RatedLine]:
+    """The lines of a period as if nothing was charged yet, by key."""
+    together: dict[LineKey, list[Quantity]] = {}
     for quantity in quantities:
-        by_key.setdefault(quantity.key, []).append(quantity)
+        together.setdefault(quantity.key, []).append(quantity)
+    lines = [line for key, parts in together.items() for line in _priced(key, parts, currency)]
+    return sorted(lines, key=lambda line: line.key)
+
+
+def _priced(basis: LineKey, used: Sequence[Quantity], currency: Asset) -> list[RatedLine]:
+    """A line for each part of what was priced together. Devices take part in each in proportion to what they have left, so
+    their seconds sum to their own and to the line's, and no device is in the dearer tier because of its number."""
+    used = sorted(used, key=lambda one: (one.device_id is None, one.device_id))
+    tariff = used[0].tariff or Tariff.flat(basis.unit_price)
+    left = [one.seconds for one in used]
+    lines = []
+    for part_ in split(tariff, Decimal(sum(left)), basis.unit_price):
+        seconds = int(part_.quantity)
+        taken = largest_remainder(seconds, left)
+        left = [before - one for before, one in zip(left, taken, strict=True)]
+        amount = price_of(tariff, part_.quantity, part_.unit_price, currency)
+        key = replace(basis, unit_price=part_.unit_price.normalize())
+        shares = [
+            Share(one.device_id, own, units)
+            for one, own, units in zip(used, taken, largest_remainder(amount, taken), strict=True)
+        ]
+        shares = [share for share in shares if share.seconds or share.amount]
+        kept = None if key == basis and seconds == sum(one.seconds for one in used) else basis
+        lines.append(
+            RatedLine(key, used[0].span, seconds, amount, shares, package=tariff.package, note=part_.note, basis=kept)
+        )
+    return lines
+
+
+def lacking(whole: Iterable[RatedLine], charged: Mapping[LineKey, Charged]) -> list[RatedLine]:
+    """What lines still lack of what they should be, each device's share likewise; and what was charged and should not be."""
+    by_key = {line.key: line for line in whole}
     lines = []
     for key in sorted({*by_key, *charged}):
-        parts = sorted(by_key.get(key, ()), key=lambda part: (part.device_id is None, part.device_id))
-        before = charged.get(key) or Charged(parts[0].span)
-        whole = sum(part.seconds for part in parts)
-        price = price_of(whole, key.unit_price, currency)
-        seconds, amount = whole - before.seconds, price - before.amount
+        wanted, before = by_key.get(key), charged.get(key)
+        if wanted is None:
+            assert before is not None
+            wanted = RatedLine(key, before.span, 0, 0, kind=before.kind, package=before.package)
+        before = before or Charged(wanted.span)
+        seconds, amount = wanted.seconds - before.seconds, wanted.amount - before.amount
         if seconds or amount:
-            amounts = largest_remainder(price, [part.seconds for part in parts]) if parts else []
-            wanted = {part.device_id: (part.seconds, a) for part, a in zip(parts, amounts, strict=True)}
-            lines.append(RatedLine(key, before.span, seconds, amount, _shares(wanted, before.by_device)))
+            own = {share.device_id: (share.seconds, share.amount) for share in wanted.shares}
+            shares = _shares(own, before.by_device)
+            lines.append(replace(wanted, span=before.span, seconds=seconds, amount=amount, shares=shares))
     return lines
 
 
@@ -142,6 +200,23 @@ def difference(line: RatedLine, whole: LineEvidence, charged: "Charged | None") 
     total = line.seconds + charged.seconds
     measured = _share(whole.measured_seconds, line.seconds, total) if total > 0 else line.seconds
     return LineEvidence(whole.usage_digest, measured, whole.excluded)
+
+
+def part_evidence(parts: Sequence[RatedLine], whole: LineEvidence) -> dict[LineKey, LineEvidence]:
+    """The evidence of lines that were priced together, by key: measured and bridged seconds in proportion to their own. What
+    was excluded is told once."""
+    seconds = sum(line.seconds for line in parts)
+    if len(parts) == 1 or not seconds:
+        return {line.key: whole for line in parts}
+    return {
+        line.key: replace(
+            whole,
+            measured_seconds=_share(whole.measured_seconds, line.seconds, seconds),
+            bridged_seconds=_share(whole.bridged_seconds, line.seconds, seconds),
+            excluded=whole.excluded if place == 0 else [],
+        )
+        for place, line in enumerate(parts)
+    }
 
 
 def evidence_of(part: RatedLine, line: RatedLine, evidence: LineEvidence) -> LineEvidence:
@@ -191,4 +266,4 @@ def part_of(line: RatedLine, amount: int) -> RatedLine:
         )
         shares.append(Share(share.device_id, upto[0] - taken[0], upto[1] - taken[1]))
         taken = upto
-    return RatedLine(line.key, line.span, seconds, amount, [one for one in shares if one.seconds or one.amount])
+    return replace(line, seconds=seconds, amount=amount, shares=[one for one in shares if one.seconds or one.amount])

@@ -15,10 +15,11 @@ from billing.db.engine import Database
 from billing.events.event import Form
 from billing.events.ingester import Ingester
 from billing.events.meter import Total
-from billing.pricing.metered import Charged, MeterPrice, price_of, rate_meters
-from billing.pricing.pricebook import Rate, parse
+from billing.pricing.metered import Charged, MeterPrice, rate_meters
+from billing.pricing.pricebook import parse
 from billing.pricing.rater import Rater, rated
 from billing.pricing.rating import LineKey
+from billing.pricing.tariff import Tariff, price_of
 from tests.events.pushed import METERS, TOKENS, body, event
 from tests.factories import add_tenants, at
 
@@ -45,14 +46,16 @@ quantities = st.decimals(0, 10**30, places=18, allow_nan=False).map(abs)
 
 @given(quantities, st.decimals(0, 1000, places=9).map(abs), st.integers(1, 10**15))
 def test_a_line_is_rounded_once_to_the_nearest_cent(quantity: Decimal, price: Decimal, size: int) -> None:
-    assert price_of(quantity, price, size, USD) == round(Fraction(quantity) * Fraction(price) * 100 / size)
+    assert price_of(Tariff.flat(price, size), quantity, price, USD) == round(
+        Fraction(quantity) * Fraction(price) * 100 / size
+    )
 
 
 def total(quantity: Decimal) -> Total:
     return Total(1, "tokens", OCTOBER, quantity, 3, "ab" * 32, at(0))
 
 
-PRICE = MeterPrice("tokens", "tokens", Decimal("0.3"), 1000, OCTOBER)
+PRICE = MeterPrice("tokens", "tokens", Tariff.flat("0.3", 1000), OCTOBER)
 
 
 @given(st.lists(quantities, min_size=1, max_size=6))
@@ -67,13 +70,13 @@ def test_however_often_a_growing_total_is_invoiced_the_charges_come_to_the_whole
             charged = {line.key: ("tokens", OCTOBER, quantity, amount + line.amount)}
     if charged:
         ((_, _, quantity, amount),) = charged.values()
-        assert quantity == seen[-1] and amount == price_of(seen[-1], PRICE.per_unit, 1000, USD)
+        assert quantity == seen[-1] and amount == price_of(PRICE.tariff, seen[-1], Decimal("0.3"), USD)
     else:
         assert not any(seen)
 
 
 def test_what_moved_away_altogether_is_taken_back() -> None:
-    key = LineKey.of(1, "tokens", OCTOBER, PRICE.per_unit)
+    key = LineKey.of(1, "tokens", OCTOBER, PRICE.tariff.placeholder)
     ((line, _),) = rate_meters([], [PRICE], METERS, {key: ("tokens", OCTOBER, Decimal(2000), 60)}, USD)
     assert line.metered is not None
     assert (line.metered.quantity, line.amount, line.metered.events) == (Decimal(-2000), -60, 0)
@@ -114,7 +117,7 @@ def test_a_meter_belongs_to_one_sku_and_a_sku_to_one_meter_for_good(database: Da
         rater.apply(BOOK.replace('meter = "tokens"', 'meter = "calls"'), actor="test")
     resized = rater.check(BOOK.replace("1000000", "1000", 1))
     assert [(change.before, change.after) for change in resized] == [
-        (Rate(Decimal("0.3"), 1000000), Rate(Decimal("0.30"), 1000))
+        (Tariff.flat("0.3", 1000000), Tariff.flat("0.30", 1000))
     ], "another unit size is another price"
     assert [row["per_unit"] for row in rater.prices()] == ["0.3", "0.2"]
 

@@ -15,9 +15,10 @@ from billing.core.period import FOREVER, Span, month
 from billing.db.engine import Database
 from billing.fleet.gpu import DeviceKey
 from billing.leasing.leaser import Leaser
-from billing.pricing.pricebook import Rate, parse
+from billing.pricing.pricebook import parse
 from billing.pricing.rater import Rater, rated
-from billing.pricing.rating import Charged, LineKey, Quantity, price_of, rate
+from billing.pricing.rating import Charged, LineKey, Quantity, rate
+from billing.pricing.tariff import Tariff, price_of
 from billing.tenants.registrar import Registrar
 from tests.factories import OPERATOR, ScriptedSource, add_tenants, at, collector, second, tenant
 
@@ -71,7 +72,7 @@ def test_prices_out_of_order_and_shared_models_are_refused() -> None:
 
 @given(st.integers(0, 10**9), st.decimals("0", "1000", places=6))
 def test_a_line_is_rounded_once_to_the_nearest_cent(seconds: int, price: Decimal) -> None:
-    assert price_of(seconds, price, USD) == round(Fraction(price) * seconds * 100 / 3600)
+    assert price_of(Tariff.flat(price), Decimal(seconds), price, USD) == round(Fraction(price) * seconds * 100 / 3600)
 
 
 quantity = st.builds(
@@ -149,9 +150,9 @@ def test_a_book_may_not_reach_back_into_closed_time(database: Database) -> None:
         rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-09-30\nper_hour = "3.00"\n', actor="test")
     changes = rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-10-01\nper_hour = "3.00"\n', actor="test")
     assert [(change.before, change.after) for change in changes] == [
-        (None, Rate(Decimal("2.49"))),
-        (Rate(Decimal("2.49")), None),
-        (None, Rate(Decimal(3))),
+        (None, Tariff.flat("2.49")),
+        (Tariff.flat("2.49"), None),
+        (None, Tariff.flat("3")),
     ]
     assert rater.apply(BOOK + '[[sku.price]]\nfrom = 2026-10-01\nper_hour = "3.00"\n', actor="test") == []
 

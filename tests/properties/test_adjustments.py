@@ -18,9 +18,9 @@ from billing.pricing.rating import (
     RatedLine,
     Share,
     part_of,
-    price_of,
     rate,
 )
+from billing.pricing.tariff import Tariff, price_of
 from billing.tenants.tenant import Attribution, Tenant
 
 USD = Asset("USD", 2)
@@ -107,7 +107,11 @@ def test_once_there_is_enough_to_set_off_every_line_and_device_ends_where_one_ra
         for key, charged in books.charged.get(period, {}).items():
             wanted = once.get(key)
             assert charged.seconds == (wanted.seconds if wanted else 0)
-            assert charged.amount == (wanted.amount if wanted else 0) == price_of(charged.seconds, key.unit_price, USD)
+            assert (
+                charged.amount
+                == (wanted.amount if wanted else 0)
+                == price_of(Tariff.flat(key.unit_price), Decimal(charged.seconds), key.unit_price, USD)
+            )
         assert books.lacking(after[number], period) == [], "and nothing is left to adjust"
 
 

@@ -57,14 +57,15 @@ class InvoiceRow(SQLModel, table=True):
 
 
 class InvoiceLineRow(SQLModel, table=True):
-    """A line as it stands in the document: of time, or of a meter. `tenant_id` is who used it: the payer, or a reseller's
-    customer."""
+    """A line as it stands in the document: of time, of a meter, or of a fee, minimum or discount. `tenant_id` is who used it:
+    the payer, or a reseller's customer."""
 
     __tablename__: ClassVar[Any] = "invoice_line"
     __table_args__ = (
         UniqueConstraint("invoice_id", "position"),
         CheckConstraint("num_nulls(meter, aggregation, unit, unit_size, quantity, events) in (0, 6)", name="metered"),
         CheckConstraint("meter is null or (quantity_seconds = 0 and measured_seconds = 0)", name="no_time"),
+        CheckConstraint("kind in ('usage', 'fee', 'minimum', 'discount')", name="kind"),
     )
 
     id: int | None = key()
@@ -87,6 +88,8 @@ class InvoiceLineRow(SQLModel, table=True):
     bridged_seconds: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     excluded: list[Any] = Field(default_factory=list, sa_type=Json)
     usage_digest: str
+    kind: str = Field(default="usage", sa_column_kwargs={"server_default": text("'usage'")})
+    package: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
 
 
 class CreditNoteRow(SQLModel, table=True):

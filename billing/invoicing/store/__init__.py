@@ -26,7 +26,7 @@ from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
 from billing.ledger import store as ledger
-from billing.pricing.rating import Metered
+from billing.pricing.rating import LineKind, Metered
 
 
 def next_counter(session: Session, series: str) -> int:
@@ -119,6 +119,8 @@ def add(session: Session, one: Issued) -> int:
             bridged_seconds=line.evidence.bridged_seconds,
             excluded=[list(one) for one in line.evidence.excluded],
             usage_digest=line.evidence.usage_digest,
+            kind=line.rated.kind.value,
+            package=line.rated.package or None,
         )
         for position, line in enumerate(draft.lines, 1)
     )
@@ -225,6 +227,7 @@ def lines(session: Session, invoice_id: int) -> list[InvoiceLine]:
             row.usage_digest,
             row.bridged_seconds,
             _metered(row),
+            LineKind(row.kind),
         )
         for row, slug in rows
     ]

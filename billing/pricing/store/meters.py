@@ -12,23 +12,14 @@ from billing.core.quantity import total
 from billing.db.tables.pricing import ChargeRow, PriceRow, SkuRow
 from billing.pricing.metered import MeterPrice
 from billing.pricing.rating import LineKey
+from billing.pricing.terms import Prices
 
 
-def prices(session: Session, period: Span) -> list[MeterPrice]:
-    """The prices of meters in force in a period, clipped to it."""
-    rows = session.exec(
-        select(PriceRow, SkuRow.meter)
-        .join(SkuRow, col(SkuRow.code) == PriceRow.sku)
-        .where(col(PriceRow.superseded_at).is_(None), col(PriceRow.per_unit).is_not(None))
-        .where(col(PriceRow.during).op("&&")(period))
-        .order_by(PriceRow.sku, col(PriceRow.during))
-    )
-    found = []
-    for row, meter in rows:
-        span = row.during.overlap(period)
-        assert span is not None and row.per_unit is not None and row.unit_size is not None
-        found.append(MeterPrice(row.sku, meter, row.per_unit, row.unit_size, span))
-    return found
+def prices(found: Prices) -> list[MeterPrice]:
+    """The prices of meters among those of a period."""
+    return [
+        MeterPrice(one.sku, one.meter, one.tariff, one.span, one.tenant_id) for one in found.groups if one.meter
+    ]  # fmt: skip
 
 
 def priced(session: Session) -> dict[str, str]:

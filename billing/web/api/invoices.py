@@ -13,7 +13,15 @@ from billing.core.onchain import Address, Hash32, checksum, payment_uri
 from billing.core.period import parse_month, rfc3339
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import InvoiceDocument, MeterLine, rate_text
+from billing.invoicing.document import (
+    AgreedLine,
+    InvoiceDocument,
+    Line,
+    MeterLine,
+    MeterPackageLine,
+    PackageLine,
+    rate_text,
+)
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.quotes import store as quotes
@@ -47,21 +55,24 @@ class ExcludedTime(BaseModel):
 class LineOut(BaseModel):
     """As in the document. `coverage` is the share of the billed time that was also measured; of a line of a meter it is null,
     and so is `quantity_seconds`. `unit_price` is for `unit_size` of `unit`: one device-hour, or that many units of a meter,
-    whose `quantity` is decimal text."""
+    whose `quantity` is decimal text. `package` is how many seconds or units are sold together. `kind` is usage; or fee, minimum
+    or discount, which have an amount only."""
 
     description: str
     sku: str
+    kind: str
     quantity_seconds: int | None
-    unit_price: str
+    unit_price: str | None
     amount: str
     coverage: str | None
     excluded_seconds: int
     tenant: str
     period: Period
     excluded: list[ExcludedTime]
-    usage_digest: str
-    unit: str
+    usage_digest: str | None
+    unit: str | None
     unit_size: int
+    package: int | None
     meter: str | None
     aggregation: str | None
     quantity: str | None
@@ -237,22 +248,26 @@ def _out(web: Wired, invoice: Invoice, document: InvoiceDocument, today: Today) 
 def _line(document: InvoiceDocument, position: int) -> LineOut:
     line = document.lines[position]
     metered = line if isinstance(line, MeterLine) else None
-    time = None if isinstance(line, MeterLine) else line
+    time = line if isinstance(line, Line) else None
     excluded = time.excluded if time else []
+    used = metered or time
+    package = metered.unit_size if isinstance(metered, MeterPackageLine) else None
     return LineOut(
         description=line.description,
         sku=line.sku,
         quantity_seconds=time.quantity_seconds if time else None,
-        unit_price=line.unit_price,
+        kind=line.kind if isinstance(line, AgreedLine) else "usage",
+        unit_price=used.unit_price if used else None,
         amount=line.amount,
         coverage=time.coverage if time else None,
         excluded_seconds=sum(one.seconds for one in excluded),
         tenant=line.tenant,
         period=Period(start=line.period.start, end=line.period.end),
         excluded=[ExcludedTime(reason=one.reason, seconds=one.seconds) for one in excluded],
-        usage_digest=line.usage_digest,
-        unit=line.unit,
+        usage_digest=used.usage_digest if used else None,
+        unit=used.unit if used else None,
         unit_size=metered.unit_size if metered else 1,
+        package=time.package_seconds if isinstance(time, PackageLine) else package,
         meter=metered.meter if metered else None,
         aggregation=metered.aggregation if metered else None,
         quantity=metered.quantity if metered else None,

@@ -11,7 +11,8 @@ from billing.core.errors import Invalid
 from billing.core.period import Span, parse_time, rfc3339
 from billing.db.engine import Session
 from billing.invoicing.draft import coverage_text
-from billing.pricing import store as pricing
+from billing.pricing.store import terms
+from billing.pricing.store import usage as priced
 from billing.web import store
 from billing.web.auth import StaffOrTenant
 from billing.web.bodies import Route
@@ -123,7 +124,7 @@ def _totals(session: Session, tenant: int, span: Span) -> Totals:
     measured: dict[str, int] = {}
     bridged: dict[str, int] = {}
     excluded: dict[str, dict[str, int]] = {}
-    for key, evidence in pricing.evidence(session, span, [tenant]).items():
+    for key, evidence in priced.evidence(session, span, terms.in_force(session, span), [tenant]).items():
         measured[key.sku] = measured.get(key.sku, 0) + evidence.measured_seconds
         bridged[key.sku] = bridged.get(key.sku, 0) + evidence.bridged_seconds
         reasons = excluded.setdefault(key.sku, {})

@@ -14,7 +14,15 @@ from billing.chain.watcher import Chain
 from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
-from billing.invoicing.document import InvoiceDocument, Line, MeterLine, XpubTerms
+from billing.invoicing.document import (
+    AgreedLine,
+    InvoiceDocument,
+    Line,
+    MeterLine,
+    MeterPackageLine,
+    PackageLine,
+    XpubTerms,
+)
 from billing.invoicing.invoice import Invoice
 from billing.reconciliation.valuation import asked
 from billing.web.api.invoices import PaymentOption, Today, payment_options
@@ -266,10 +274,18 @@ def _lines(document: InvoiceDocument) -> Sequence[dict[str, Any]]:
             "part": ""
             if (line.period.start, line.period.end) == whole
             else words.span(line.period.start, line.period.end),
-            **(_of_meter(line) if isinstance(line, MeterLine) else _of_time(line)),
+            **_what(line),
         }
         for line in document.lines
     ]
+
+
+def _what(line: Line | MeterLine | AgreedLine) -> dict[str, Any]:
+    if isinstance(line, AgreedLine):
+        return dict.fromkeys(("quantity", "unit", "per", "source", "seconds", "price", "coverage"), "") | {
+            "excluded": []
+        }
+    return _of_meter(line) if isinstance(line, MeterLine) else _of_time(line)
 
 
 def _of_meter(line: MeterLine) -> dict[str, Any]:
@@ -278,7 +294,7 @@ def _of_meter(line: MeterLine) -> dict[str, Any]:
         "quantity": words.thousands(line.quantity),
         "unit": line.unit,
         "price": words.price(line.unit_price),
-        "per": f"per {size}{line.unit}",
+        "per": f"per {size}{line.unit}" + (" started" if isinstance(line, MeterPackageLine) else ""),
         "source": f"{_HOW[line.aggregation]} {line.events:,} event{'' if line.events == 1 else 's'}",
         "seconds": "",
         "coverage": "",
@@ -298,7 +314,7 @@ def _of_time(line: Line) -> dict[str, Any]:
     return {
         "quantity": words.hours(line.quantity_seconds),
         "unit": "GPU-hours",
-        "per": "",
+        "per": f"per {line.package_seconds // 3600:,} h started" if isinstance(line, PackageLine) else "",
         "source": "",
         "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
         "price": words.price(line.unit_price),

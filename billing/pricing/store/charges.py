@@ -1,0 +1,74 @@
+"""Rows of charges of time, fees, minimums and discounts: what was invoiced, frozen."""
+
+from collections.abc import Iterable
+
+from sqlmodel import Session, col, select
+
+from billing.core.period import Span
+from billing.db.tables.pricing import ChargeRow
+from billing.pricing.rating import Charged, LineKey, LineKind, RatedLine
+
+
+def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, Charged]:
+    """What was charged so far for each line in a period, on whatever invoice, voids taken off; but not of meters. Agreements'
+    lines are of their payer."""
+    query = select(ChargeRow).where(col(ChargeRow.meter).is_(None), col(ChargeRow.during).op("<@")(period))
+    if tenant_ids is not None:
+        query = query.where(col(ChargeRow.tenant_id).in_(list(tenant_ids)))
+    found: dict[LineKey, Charged] = {}
+    for row in session.exec(query):
+        key = LineKey.of(row.tenant_id, row.sku, row.during, row.unit_price)
+        new = Charged(row.during, kind=LineKind(row.line_kind), package=row.package or 0)
+        found.setdefault(key, new).add(row.device_id, row.seconds, row.amount)
+    return found
+
+
+def charge(session: Session, invoice_id: int, position: int, line: RatedLine, currency: str, usage_digest: str) -> None:
+    """Freeze a line's shares."""
+    session.add_all(
+        ChargeRow(
+            invoice_id=invoice_id,
+            position=position,
+            tenant_id=line.key.tenant_id,
+            device_id=share.device_id,
+            sku=line.key.sku,
+            unit_price=line.key.unit_price,
+            currency=currency,
+            during=line.span,
+            seconds=share.seconds,
+            meter=line.metered.meter if line.metered else None,
+            quantity=line.metered.quantity if line.metered else None,
+            line_kind=line.kind.value,
+            package=line.package or None,
+            amount=share.amount,
+            kind="usage",
+            usage_digest=usage_digest,
+        )
+        for share in line.shares
+    )
+
+
+def cancel(session: Session, invoice_id: int) -> None:
+    """Oppose every charge of an invoice: its usage may be invoiced again."""
+    rows = session.exec(select(ChargeRow).where(ChargeRow.invoice_id == invoice_id, ChargeRow.kind == "usage")).all()
+    session.add_all(
+        ChargeRow(
+            invoice_id=row.invoice_id,
+            position=row.position,
+            tenant_id=row.tenant_id,
+            device_id=row.device_id,
+            sku=row.sku,
+            unit_price=row.unit_price,
+            currency=row.currency,
+            during=row.during,
+            seconds=-row.seconds,
+            meter=row.meter,
+            quantity=None if row.quantity is None else row.quantity.copy_negate(),
+            line_kind=row.line_kind,
+            package=row.package,
+            amount=-row.amount,
+            kind="cancel",
+            usage_digest=row.usage_digest,
+        )
+        for row in rows
+    )
