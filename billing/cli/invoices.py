@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.options import AsJson, Period, write_file
+from billing.cli.options import AnyPeriod, AsJson, write_file
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
@@ -22,15 +22,15 @@ Tenant = Annotated[str, typer.Option("--tenant", help="Only this payer")]
 
 
 @app.command()
-def preview(period: Period, tenant: Tenant = "", as_json: AsJson = False) -> None:
-    """What would be invoiced for a month as things are now. Writes nothing."""
+def preview(period: AnyPeriod, tenant: Tenant = "", as_json: AsJson = False) -> None:
+    """What would be invoiced for a period as things are now. Writes nothing."""
     from billing.core.money import decimal_text
-    from billing.core.period import parse_month
+    from billing.core.period import parse_period
     from billing.invoicing.draft import coverage_text
     from billing.pricing.rating import LineKind
 
     with application() as one:
-        drafted = one.drafter.preview(parse_month(period), tenant)
+        drafted = one.drafter.preview(parse_period(period), tenant)
     rows = [
         {
             "payer": draft.payer.slug,
@@ -94,24 +94,24 @@ def _previewed(drafted: "Drafted") -> "Iterator[tuple[Draft, tuple[DraftLine, ..
 
 
 @app.command()
-def run(period: Period, as_json: AsJson = False) -> None:
-    """Issue the invoices of a month that is over: everybody's that has none yet."""
+def run(period: AnyPeriod, as_json: AsJson = False) -> None:
+    """Issue the invoices of a period that is over: those of everybody who is invoiced in such periods and has none yet."""
     _issue(period, "", as_json)
 
 
 @app.command()
-def issue(tenant: Annotated[str, typer.Argument(help="The payer")], period: Period, as_json: AsJson = False) -> None:
-    """Issue one payer's invoice of a month; after a void, the one that replaces it."""
+def issue(tenant: Annotated[str, typer.Argument(help="The payer")], period: AnyPeriod, as_json: AsJson = False) -> None:
+    """Issue one payer's invoice of a period; after a void, the one that replaces it."""
     _issue(period, tenant, as_json)
 
 
 def _issue(period: str, tenant: str, as_json: bool) -> None:
-    from billing.core.period import parse_month
+    from billing.core.period import parse_period
 
     with application() as one:
         accept_chains(one)
         one.collector.apply_changes()
-        issued = one.issuer.run(parse_month(period), tenant, actor=actor())
+        issued = one.issuer.run(parse_period(period), tenant, actor=actor())
         rows = [_row(one, invoice) for invoice in issued]
     show(rows, _COLUMNS, as_json=as_json, empty="nothing left to invoice")
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from billing.core.period import Span
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+AnyPeriod = Annotated[
+    str, typer.Option("--period", help="A month, like 2026-10; or a span, like 2026-10-05..2026-10-12")
+]
 Period = Annotated[str, typer.Option("--period", help="A month, like 2026-10")]
 
 

@@ -11,7 +11,7 @@ from billing.cli.options import AsJson, Reason
 if TYPE_CHECKING:
     from billing.tenants.tenant import GapRule
 
-app = typer.Typer(help="Tenants: add, set, label, list, show.", no_args_is_help=True)
+app = typer.Typer(help="Tenants: add, set, cycle, label, list, show.", no_args_is_help=True)
 
 GapPolicyOption = Annotated[
     str,
@@ -86,6 +86,33 @@ def set_(
 
 
 @app.command()
+def cycle(
+    name: str,
+    every: Annotated[str, typer.Option(help="month, week or day")] = "month",
+    anchor: Annotated[int, typer.Option(help="Day of the month (1 to 28) or of the week (1 is Monday)")] = 1,
+    timezone: Annotated[str, typer.Option(help="Where its midnights are, like Australia/Brisbane")] = "UTC",
+    threshold: Annotated[str, typer.Option(help="Invoice within a period what costs so much; empty: never")] = "",
+    reason: Reason = "",
+) -> None:
+    """Set how often a payer is invoiced. What was invoiced stays; the next period begins where that ended."""
+    from billing.core.errors import Invalid
+    from billing.core.money import parse_units
+    from billing.pricing import store as pricing
+    from billing.tenants.cycle import Cycle, Every
+
+    if every not in list(Every):
+        raise Invalid(f"{every!r} is no period", remedy="month, week or day")
+    with application() as one:
+        units = None
+        if threshold:
+            with one.database.transaction() as session:
+                units = parse_units(threshold, pricing.currency(session)).units
+        wanted = Cycle(Every(every), anchor, timezone, units)
+        one.registrar.set_cycle(name, wanted, reason=reason, actor=actor())
+    typer.echo(f"tenant {name} is invoiced {wanted}")
+
+
+@app.command()
 def label(
     name: str,
     label: Annotated[list[str], typer.Argument(help="Labels that mean this tenant, or source:label")],
@@ -111,14 +138,16 @@ def _gap(policy: str, limit_seconds: int) -> "GapRule":
 
 def _rows() -> list[dict[str, Any]]:
     from billing.tenants import store
+    from billing.tenants.cycle import MONTHLY
 
     with application() as one, one.database.transaction() as session:
-        now = one.clock.now()
+        now, cycles = one.clock.now(), store.cycles(session)
         return [
             {
                 **asdict(tenant),
                 "labels": store.labels_of(session, tenant.id),
                 "gaps": str(store.gap_of(session, tenant.id, now)),
+                "invoiced": str(cycles.get(tenant.id, MONTHLY)),
             }
             for tenant in store.listed(session)
         ]

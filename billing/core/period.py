@@ -110,6 +110,14 @@ def parse_month(text: str) -> Span:
     return month(int(match.group(1)), int(match.group(2)))
 
 
+def parse_period(text: str) -> Span:
+    """A month like `2026-10`, or any span as `2026-10-05..2026-10-12` (dates or times; the end is not part of it)."""
+    start, dots, end = text.partition("..")
+    if not dots:
+        return parse_month(text)
+    return Span(parse_time(start), parse_time(end))
+
+
 def month_starts(within: Seconds) -> list[int]:
     """The first seconds of all UTC months that begin strictly inside `within`."""
     starts = []

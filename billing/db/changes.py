@@ -37,7 +37,9 @@ def month_to_look_at(session: Session, before: datetime) -> datetime | None:
     found: datetime | None = session.execute(
         text(
             "SELECT start FROM usage_month m WHERE (asked_at IS NULL OR asked_at <= changed_at AND asked_at < :before)"
-            " AND EXISTS (SELECT FROM invoice i WHERE i.status <> 'void' AND i.period @> m.start) ORDER BY start LIMIT 1"
+            " AND EXISTS (SELECT FROM invoice i"
+            " WHERE i.status <> 'void' AND i.period && tstzrange(m.start, m.start + interval '1 month'))"
+            " ORDER BY start LIMIT 1"
         ),
         {"before": before},
     ).scalar_one_or_none()

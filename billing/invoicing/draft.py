@@ -51,6 +51,8 @@ class Draft:
     currency: Asset
     lines: tuple[DraftLine, ...]
     credits: tuple[Credit, ...] = field(default=())
+    progressive: bool = False
+    """Is it for a part of a period that still runs?"""
     carried: tuple[DraftLine, ...] = field(default=())
     """What is to be given back and outweighs the invoice: it is derived again, and comes with a later one."""
 

@@ -1,6 +1,6 @@
 """Drafts the invoices of a period: for a preview, or to be issued."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from billing.pricing.rater import rated
 from billing.pricing.store import agreements
 from billing.pricing.store import meters as priced_meters
 from billing.tenants import store as tenants
+from billing.tenants.cycle import MONTHLY
 from billing.tenants.tenant import Tenant
 
 
@@ -45,28 +46,32 @@ class Drafter:
         with self._database.transaction() as session:
             return self.draft(session, period, payer)
 
-    def draft(self, session: Session, period: Span, payer: str = "") -> Drafted:
-        """Drafts of all payers, or one, with the adjustments of their earlier invoices.
+    def draft(
+        self, session: Session, period: Span, payer: str = "", only: Collection[int] | None = None, *, final: bool = True
+    ) -> Drafted:  # fmt: skip
+        """Drafts of one payer, of `only` some, or of all that are invoiced in such periods; with the adjustments of their
+        earlier invoices. What is not `final` is a part of a period that still runs.
 
         Raises Conflict for usage without a price, NotFound for an unknown payer.
         """
         everybody = tenants.by_id(session)
-        who = self._consumers(list(everybody.values()), payer) if payer else None
-        found = rated(session, period, who, self._meters)
+        wanted = self._payers(session, everybody, period, payer, only)
+        who = None if wanted is None else _consumers(everybody, wanted)
+        found = rated(session, period, who, self._meters, final=final)
         standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
         mine = [
             draft
             for draft in drafts(found.lines, everybody, found.titles, period, found.currency)
-            if not payer or draft.payer.slug == payer
+            if wanted is None or draft.payer.id in wanted
         ]
         late = [draft for draft in mine if draft.payer.id in standing]
         result = Drafted([], late, periods.next_periods(session, period, [draft.payer.id for draft in late]), [])
         own = {draft.payer.slug: draft for draft in mine if draft.payer.id not in standing}
-        lacking = self._lacking(session, period, everybody, standing, payer)
+        lacking = self._lacking(session, period, everybody, standing, wanted)
         by_slug = {tenant.slug: tenant for tenant in everybody.values()}
         for slug in sorted({*own, *lacking}):
             base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
-            draft = adjusted(base, lacking.get(slug, ()))
+            draft = adjusted(replace(base, progressive=not final), lacking.get(slug, ()))
             if draft.total.units > 0 or (slug in own and draft.lines):
                 held = credit_held(session, draft.payer.id, draft.currency.code)
                 result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
@@ -75,14 +80,19 @@ class Drafter:
         return result
 
     def _lacking(
-        self, session: Session, period: Span, everybody: Mapping[int, Tenant], standing: set[int], payer: str
+        self,
+        session: Session,
+        period: Span,
+        everybody: Mapping[int, Tenant],
+        standing: set[int],
+        wanted: Collection[int] | None,
     ) -> dict[str, tuple[DraftLine, ...]]:
         """By payer, what its invoiced periods before this one lack: each rated as a whole, at its own prices, less what was
         charged for it so far."""
         closed: list[Draft] = []
         for earlier, payers in sorted(periods.adjustable(session, period).items()):
-            wanted = {everybody[one].slug for one in payers - standing} & ({payer} if payer else set(_slugs(everybody)))
-            consumers = [one.id for one in everybody.values() if (one.reseller or one.slug) in wanted]
+            asked = payers - standing if wanted is None else (payers - standing) & set(wanted)
+            consumers = _consumers(everybody, asked)
             if consumers:
                 found = rated(session, earlier, consumers, self._meters, closed=True)
                 closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
@@ -105,10 +115,10 @@ class Drafter:
         skus = priced_meters.priced(session)
         return [meter for meter in self._meters if meter.name in skus]
 
-    def require_complete(self, session: Session, period: Span, now: datetime) -> None:
-        """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more
-        after a day; leases, labels, gap rules and decisions that usage does not reflect yet; leased time from before a source
-        was read."""
+    def require_complete(self, session: Session, period: Span, now: datetime, *, final: bool = True) -> None:
+        """Raises Conflict when usage of the period may still change by itself: windows that were not read, or (when it is
+        `final`) not once more after a day; leases, labels, gap rules and decisions that usage does not reflect yet; leased time
+        from before a source was read."""
         pending = [*leasing.underived(session), *tenants.underived_claims(session)]
         pending += [*tenants.underived_gaps(session), *decisions.underived(session)]
         if any(span.start < period.end and period.start < span.end for _, span in pending):
@@ -134,7 +144,7 @@ class Drafter:
                     f"source {name} was not read from {first} on",
                     remedy=f"stablemeter meter collect --from {first} --to ...",
                 )
-            young = readings.unripe(session, source_id, period, now, REREADS[-1])
+            young = readings.unripe(session, source_id, period, now, REREADS[-1]) if final else None
             if young is not None:
                 raise Conflict(
                     f"source {name} must be read once more from {rfc3339(at_second(young[0]))} on: samples may have come late",
@@ -142,11 +152,24 @@ class Drafter:
                 )
 
     @staticmethod
-    def _consumers(known: Sequence[Tenant], payer: str) -> list[int]:
-        if not any(tenant.slug == payer for tenant in known):
-            raise NotFound(f"there is no tenant {payer}", remedy="see: stablemeter tenant list")
-        return [tenant.id for tenant in known if payer in (tenant.slug, tenant.reseller)]
+    def _payers(
+        session: Session, everybody: Mapping[int, Tenant], period: Span, payer: str, only: Collection[int] | None
+    ) -> Collection[int] | None:
+        """Whose drafts are asked for; None is everybody's."""
+        if payer:
+            found = {tenant.id for tenant in everybody.values() if tenant.slug == payer}
+            if not found:
+                raise NotFound(f"there is no tenant {payer}", remedy="see: stablemeter tenant list")
+            return found
+        if only is not None:
+            return only
+        own = tenants.cycles(session)
+        if not own and MONTHLY.period_of(period.start) == period:
+            return None
+        return {one for one in everybody if own.get(one, MONTHLY).period_of(period.start) == period}
 
 
-def _slugs(everybody: Mapping[int, Tenant]) -> list[str]:
-    return [tenant.slug for tenant in everybody.values()]
+def _consumers(everybody: Mapping[int, Tenant], payers: Collection[int]) -> list[int]:
+    """Who some payers pay for, themselves included."""
+    slugs = {everybody[payer].slug for payer in payers}
+    return [tenant.id for tenant in everybody.values() if (tenant.reseller or tenant.slug) in slugs]

@@ -1,6 +1,6 @@
 """Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +10,7 @@ from billing.core.errors import Conflict, Invalid, Unavailable
 from billing.core.onchain import Address
 from billing.core.period import Span
 from billing.db.engine import Database, Session
-from billing.invoicing import compose, cycle, postings, store, told
+from billing.invoicing import calendar, compose, cycle, postings, store, told
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, nonce, pay_token
@@ -21,8 +21,7 @@ from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
-from billing.invoicing.store import credit
-from billing.invoicing.store import periods as invoiced
+from billing.invoicing.store import credit, periods
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
@@ -73,6 +72,8 @@ class Issuer:
         self._database, self._clock, self._drafter = database, clock, drafter
         self._archive, self._house, self._fence = archive, house, fence
         self._guard = Guard(archive)
+        self._seen_running: dict[datetime, calendar.Running] = {}
+        """What was looked at within running periods: their usage is rated once an hour, not at every tick."""
 
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
@@ -82,41 +83,60 @@ class Issuer:
         now = self._clock.now()
         with self._database.transaction() as session:
             self._guard.check(session, now)
-            first = self._drafter.first_use(session)
-            periods = cycle.closed_periods(first, now) if first is not None else []
-            due = [p for p in periods if self._wanting(session, p, newest=p == periods[-1])]
-        return sum(len(self.run(period)) for period in due)
+            due, running = calendar.due(session, self._drafter, now), calendar.running(session, now)
+        issued = sum(len(self.run(period, only=payers)) for period, payers in due.items())
+        return issued + sum(len(self._within(one)) for one in running)
 
-    def _wanting(self, session: Session, period: Span, *, newest: bool) -> bool:
-        """Does anybody lack an invoice for the period? The newest one may also bring nothing but adjustments."""
-        payers = self._drafter.used_payers(session, period)
-        if newest:
-            payers = payers.union(*invoiced.adjustable(session, period).values())
-        return bool(payers - store.payers_with_invoice(session, period).keys())
-
-    def run(self, period: Span, payer: str = "", *, actor: str = "daemon") -> list[Invoice]:
-        """Issue the invoices of a period: everybody's that has none yet, or one payer's (then also after a void).
+    def run(
+        self, period: Span, payer: str = "", *, only: Collection[int] | None = None, actor: str = "daemon"
+    ) -> list[Invoice]:
+        """Issue the invoices of a period: one payer's (then also after a void), those of `only` some, or those of everybody who
+        is invoiced in such periods and has none yet.
 
         Raises Conflict while the period or its readings are not complete, or something used has no price.
         """
         cycle.require_over(period, self._clock.now())
+
+        def wanted(session: Session) -> list[Draft]:
+            self._drafter.require_complete(session, period, self._clock.now())
+            known = store.payers_with_invoice(session, period)
+            found = self._drafter.draft(session, period, payer, only).drafts
+            periods.require_open(session, [draft.payer.id for draft in found], period)
+            return [draft for draft in found if payer or draft.payer.id not in known]
+
         issued: list[Invoice] = []
-        while batch := self._issue_batch(period, payer, actor):
+        while batch := self._issue_batch(wanted, actor):
             issued += batch
             if len(batch) < BATCH:
                 break
         return issued
 
-    def _issue_batch(self, period: Span, payer: str, actor: str) -> list[Invoice]:
+    def _within(self, running: calendar.Running) -> list[Invoice]:
+        """Invoice payers whose usage in a running period costs as much as their threshold and is not invoiced yet. What has
+        not been read yet waits for the next hour."""
+        if running == self._seen_running.get(running.span.start):
+            return []
+
+        def wanted(session: Session) -> list[Draft]:
+            self._drafter.require_complete(session, running.span, self._clock.now(), final=False)
+            found = self._drafter.draft(session, running.span, only=running.thresholds, final=False).drafts
+            return [draft for draft in found if draft.total.units >= running.thresholds[draft.payer.id]]
+
+        try:
+            issued = self._issue_batch(wanted, "daemon")
+        except Conflict:
+            return []
+        if len(issued) < BATCH:
+            self._seen_running[running.span.start] = running
+        return issued
+
+    def _issue_batch(self, wanted: Callable[[Session], list[Draft]], actor: str) -> list[Invoice]:
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._fence(session)
             self._guard.check(session, now)
-            self._drafter.require_complete(session, period, self._clock.now())
-            known = store.payers_with_invoice(session, period)
-            drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
             prepared, ids = [], []
-            for draft in drafts[:BATCH]:
+            for draft in wanted(session)[:BATCH]:
                 one, invoice_id = self._write(session, draft, now, actor)
                 prepared.append(one)
                 ids.append(invoice_id)

@@ -39,6 +39,7 @@ from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.pricing.rating import NO_EVIDENCE, LineEvidence, LineKey, LineKind, Metered, RatedLine, Share
 from billing.tenants import store as tenants
+from billing.tenants.cycle import MONTHLY
 from billing.tenants.tenant import Attribution, Tenant
 from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
@@ -212,7 +213,10 @@ class Restorer:
         payer = everybody[parsed.tenant.id]
         period = Span(parse_time(parsed.period.start), parse_time(parsed.period.end))
         lines = tuple(_line(line, everybody[line.tenant], parsed) for line in parsed.lines)
-        return Draft(payer, period, parsed.currency.asset, lines, _credits(session, parsed, payer, now))
+        cycle = tenants.cycles(session).get(payer.id, MONTHLY)
+        within = cycle.period_of(period.start).end > period.end  # a document does not say that it was not the last one
+        used = _credits(session, parsed, payer, now)
+        return Draft(payer, period, parsed.currency.asset, lines, used, progressive=within)
 
     @staticmethod
     def _credit_note(session: Session, one: Archived, parsed: CreditNoteDocument, now: datetime) -> str:

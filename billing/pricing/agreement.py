@@ -38,15 +38,16 @@ class Agreement:
     span: Span
     prorate: bool = True
 
-    def amount_in(self, period: Span) -> int:
-        """Its amount for the part of a period in which it holds, by seconds, rounded half-even."""
+    def amount_in(self, period: Span, whole: Span | None = None) -> int:
+        """Its amount for the part of a period in which it holds, by seconds, rounded half-even. `whole` is the payer's period,
+        where only a part of it is invoiced."""
         held = self.span.overlap(period)
         if held is None or self.amount is None:
             return 0
         if not self.prorate:
             return self.amount
         start, end = held.seconds
-        first, last = period.seconds
+        first, last = (whole or period).seconds
         return half_even(self.amount * (end - start), last - first)
 
     def __str__(self) -> str:
@@ -55,38 +56,45 @@ class Agreement:
         return f"{self.kind} of {what}{scope}"
 
 
-def lines(
-    agreements: Iterable[Agreement], usage: Sequence[RatedLine], payer_id: int, period: Span, *, final: bool = True
-) -> list[RatedLine]:
+@dataclass(frozen=True, slots=True)
+class Invoiced:
+    """Which part of which of its periods a payer is invoiced for. Before it is over it is not `final`."""
+
+    payer_id: int
+    period: Span
+    whole: Span
+    final: bool = True
+
+
+def lines(agreements: Iterable[Agreement], usage: Sequence[RatedLine], of: Invoiced) -> list[RatedLine]:
     """The lines of a payer's agreements, as if nothing was charged yet. `usage` is all of its usage in the period, whole.
 
     Before a period is over (`final` is false) only discounts count: fees and minimums are for the whole of it.
     """
     mine = sorted(
-        (one for one in agreements if one.tenant_id in (None, payer_id) and one.span.overlap(period) is not None),
+        (one for one in agreements if one.tenant_id in (None, of.payer_id) and one.span.overlap(of.period) is not None),
         key=lambda one: (one.amount is not None, one.code),
     )
-    found = [_fee(one, payer_id, period) for one in mine if one.kind is AgreementKind.FEE and final]
+    fees = [one for one in mine if one.kind is AgreementKind.FEE and of.final]
+    found = [_line(one, LineKind.FEE, of, [Share(None, 0, _amount(one, of))]) for one in fees]
     net = [(line, line.amount) for line in (*usage, *found)]
     for one in mine:
-        if one.kind is AgreementKind.DISCOUNT and (line := _discount(one, net, payer_id, period)) is not None:
+        if one.kind is AgreementKind.DISCOUNT and (line := _discount(one, net, of)) is not None:
             found.append(line)
     for one in mine:
-        if one.kind is AgreementKind.MINIMUM and final:
+        if one.kind is AgreementKind.MINIMUM and of.final:
             scope = sum(units for line, units in net if not one.skus or line.key.sku in one.skus)
-            lacking = one.amount_in(period) - scope
+            lacking = _amount(one, of) - scope
             if lacking > 0:
-                found.append(_line(one, LineKind.MINIMUM, payer_id, period, [Share(None, 0, lacking)]))
+                found.append(_line(one, LineKind.MINIMUM, of, [Share(None, 0, lacking)]))
     return [line for line in found if line.amount]
 
 
-def _fee(one: Agreement, payer_id: int, period: Span) -> RatedLine:
-    return _line(one, LineKind.FEE, payer_id, period, [Share(None, 0, one.amount_in(period))])
+def _amount(one: Agreement, of: Invoiced) -> int:
+    return one.amount_in(of.period, of.whole)
 
 
-def _discount(
-    one: Agreement, net: list[tuple[RatedLine, int]], payer_id: int, period: Span
-) -> RatedLine | None:  # fmt: skip
+def _discount(one: Agreement, net: list[tuple[RatedLine, int]], of: Invoiced) -> RatedLine | None:
     """What a discount takes off; `net` is left as what then remains of each line. A percentage is of the usage while the
     discount holds: a part of a period has its part of it, by seconds."""
     scope = [i for i, (line, left) in enumerate(net) if left > 0 and _in_scope(one, line)]
@@ -94,7 +102,7 @@ def _discount(
         return None
     gross = [net[i][0].amount for i in scope]
     left = sum(net[i][1] for i in scope)
-    wanted = one.amount_in(period) if one.percent is None else _percentage(one, sum(gross), period)
+    wanted = _amount(one, of) if one.percent is None else _percentage(one, sum(gross), of.period)
     taken = min(wanted, left)
     if taken <= 0:
         return None
@@ -109,7 +117,7 @@ def _discount(
             by_device[device] = by_device.get(device, 0) - part
     shares = [Share(device, 0, units) for device, units in by_device.items() if units]
     percent = "" if one.percent is None else f"{one.percent:f} %"
-    return replace(_line(one, LineKind.DISCOUNT, payer_id, period, shares), note=percent)
+    return replace(_line(one, LineKind.DISCOUNT, of, shares), note=percent)
 
 
 def _in_scope(one: Agreement, line: RatedLine) -> bool:
@@ -138,7 +146,7 @@ def _capped(taken: int, weights: Sequence[int], caps: Sequence[int]) -> list[int
     return parts
 
 
-def _line(one: Agreement, kind: LineKind, payer_id: int, period: Span, shares: list[Share]) -> RatedLine:
+def _line(one: Agreement, kind: LineKind, of: Invoiced, shares: list[Share]) -> RatedLine:
     shares = sorted(shares, key=lambda share: (share.device_id is None, share.device_id or 0))
-    key = LineKey.of(payer_id, one.code, period, Decimal(0))
-    return RatedLine(key, period, 0, sum(share.amount for share in shares), shares, kind=kind)
+    key = LineKey.of(of.payer_id, one.code, of.period, Decimal(0))
+    return RatedLine(key, of.period, 0, sum(share.amount for share in shares), shares, kind=kind)

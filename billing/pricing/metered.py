@@ -84,19 +84,21 @@ def lacking(
     at_start = {(price.sku, price.span.start.isoformat()): price for price in prices}
     lines = []
     for key in sorted({*by_key, *(key for key in charged if key.sku in known)}):
-        wanted, evidence = by_key.get(key) or _nothing(key, at_start.get((key.sku, key.start), known[key.sku]), by_name)
+        wanted, evidence = by_key.get(key) or _nothing(
+            key, charged[key][1], at_start.get((key.sku, key.start), known[key.sku]), by_name
+        )
         assert wanted.metered is not None
-        _, span, before, amount_before = charged.get(key, ("", wanted.span, Decimal(0), 0))
+        _, _, before, amount_before = charged.get(key, ("", wanted.span, Decimal(0), 0))
         quantity, amount = less(wanted.metered.quantity, before), wanted.amount - amount_before
         if quantity or amount:
             metered = replace(wanted.metered, quantity=quantity)
             shares = [Share(None, 0, amount)]
-            lines.append((replace(wanted, span=span, amount=amount, shares=shares, metered=metered), evidence))
+            lines.append((replace(wanted, amount=amount, shares=shares, metered=metered), evidence))
     return lines
 
 
-def _nothing(key: LineKey, price: MeterPrice, meters: Mapping[str, Meter]) -> Line:
+def _nothing(key: LineKey, span: Span, price: MeterPrice, meters: Mapping[str, Meter]) -> Line:
     meter, tariff = meters[price.meter], price.tariff
     metered = Metered(meter.name, meter.aggregation.value, meter.unit, tariff.size, Decimal(0), 0)
-    line = RatedLine(key, price.span, 0, 0, [], metered, package=tariff.package)
+    line = RatedLine(key, span, 0, 0, [], metered, package=tariff.package)
     return line, LineEvidence(NOTHING, 0, [])

@@ -16,6 +16,7 @@ from billing.db.engine import Database, Session
 from billing.events import store as events
 from billing.events.meter import Meter, Total
 from billing.pricing import agreement, metered
+from billing.pricing.agreement import Invoiced
 from billing.pricing.pricebook import parse
 from billing.pricing.rating import (
     NO_EVIDENCE,
@@ -35,6 +36,7 @@ from billing.pricing.store.books import PriceChange
 from billing.pricing.store.usage import Unpriced
 from billing.pricing.terms import Prices
 from billing.tenants import store as tenants
+from billing.tenants.cycle import MONTHLY
 from billing.trail.store import Deed, record
 
 ClosedUntil = Callable[[Session], datetime | None]
@@ -192,7 +194,7 @@ def _agreed(
     session: Session, whole: Sequence[RatedLine], payers: Mapping[int, int], period: Span, *, final: bool
 ) -> list[RatedLine]:  # fmt: skip
     """The lines of all payers' agreements, whole."""
-    found = agreements.in_force(session, period)
+    found, cycles = agreements.in_force(session, period), tenants.cycles(session)
     if not found:
         return []
     by_payer: dict[int, list[RatedLine]] = {payer: [] for payer in payers.values()}
@@ -201,7 +203,9 @@ def _agreed(
     return [
         line
         for payer, own in sorted(by_payer.items())
-        for line in agreement.lines(found, own, payer, period, final=final)
+        for line in agreement.lines(
+            found, own, Invoiced(payer, period, cycles.get(payer, MONTHLY).period_of(period.start), final)
+        )
     ]
 
 

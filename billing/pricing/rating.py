@@ -188,7 +188,7 @@ def lacking(whole: Iterable[RatedLine], charged: Mapping[LineKey, Charged]) -> l
         if seconds or amount:
             own = {share.device_id: (share.seconds, share.amount) for share in wanted.shares}
             shares = _shares(own, before.by_device)
-            lines.append(replace(wanted, span=before.span, seconds=seconds, amount=amount, shares=shares))
+            lines.append(replace(wanted, seconds=seconds, amount=amount, shares=shares))
     return lines
 
 

@@ -10,6 +10,7 @@ from billing.core.period import EPOCH, rfc3339
 from billing.db import changes
 from billing.db.engine import Database, Session
 from billing.tenants import store
+from billing.tenants.cycle import Cycle
 from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
 from billing.tenants.tenant import EXCLUDE_GAPS, GapRule, Tenant
 from billing.trail.store import Deed, record
@@ -79,6 +80,17 @@ class Registrar:
             details = {"gaps": str(change.rule), "since": rfc3339(since)}
             record(session, Deed(now, actor, "tenant.gap", f"tenant {slug}", change.reason, details))
         return since
+
+    def set_cycle(self, slug: str, cycle: Cycle, *, reason: str, actor: str) -> None:
+        """Invoice a payer in other periods. What was invoiced stays as it is: the next period begins where that ended."""
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            tenant = store.by_slug(session, slug)
+            if tenant.reseller:
+                raise Invalid(f"{slug} is not invoiced itself", remedy=f"set the cycle of {tenant.reseller}")
+            store.set_cycle(session, tenant.id, cycle)
+            details = {"cycle": str(cycle), "threshold": cycle.threshold}
+            record(session, Deed(now, actor, "tenant.cycle", f"tenant {slug}", reason, details))
 
     def label(self, slug: str, labels: Sequence[str], *, since: datetime | None, actor: str) -> None:
         """Let more labels mean a tenant, as in `add`. All of them, or none."""

@@ -8,7 +8,8 @@ from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
 from billing.core.period import FOREVER, Span, epoch_seconds
-from billing.db.tables.tenants import ApiKeyRow, ClaimRow, GapTermRow, TenantRow
+from billing.db.tables.tenants import ApiKeyRow, BillingCycleRow, ClaimRow, GapTermRow, TenantRow
+from billing.tenants.cycle import Cycle, Every
 from billing.tenants.keys import Bearer, KeyRole, NewKey
 from billing.tenants.tenant import EXCLUDE_GAPS, Attribution, Claim, GapPolicy, GapRule, GapTerm, Tenant
 
@@ -87,6 +88,25 @@ def _tenant(row: TenantRow, slugs: dict[int, str]) -> Tenant:
         terms_days=row.terms_days,
         id=row.id,
     )
+
+
+def cycles(session: Session) -> dict[int, Cycle]:
+    """The cycles of the tenants that have one of their own; all others are invoiced by calendar months in UTC."""
+    rows = session.exec(select(BillingCycleRow))
+    return {row.tenant_id: Cycle(Every(row.every), row.anchor, row.timezone, row.threshold) for row in rows}
+
+
+def set_cycle(session: Session, tenant_id: int, cycle: Cycle) -> None:
+    session.merge(
+        BillingCycleRow(
+            tenant_id=tenant_id,
+            every=cycle.every.value,
+            anchor=cycle.anchor,
+            timezone=cycle.timezone,
+            threshold=cycle.threshold,
+        )
+    )
+    session.flush()
 
 
 def claim(session: Session, tenant: Tenant, *, source: str, label: str, since: datetime) -> None:

@@ -10,6 +10,7 @@ from billing.db import migrate
 from billing.web import auth, errors
 from billing.web.api import (
     conservation,
+    cycles,
     devices,
     events,
     exceptions,
@@ -33,6 +34,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     docs.router,
     pay.router,
     tenants.router,
+    cycles.router,
     leases.router,
     exclusions.router,
     devices.router,

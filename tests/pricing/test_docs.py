@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from billing.core.money import Asset, decimal_text
-from billing.core.period import HOUR, Span, month
-from billing.pricing.agreement import Agreement, AgreementKind, lines
+from billing.core.period import HOUR, month
+from billing.pricing.agreement import Agreement, AgreementKind, Invoiced, lines
 from billing.pricing.pricebook import BookAgreement, BookPrice, _agreement
 from billing.pricing.rating import LineKey, RatedLine, Share
 from billing.pricing.tariff import price_of, split
@@ -59,5 +59,5 @@ def usage(units: int) -> list[RatedLine]:
 )
 def test_an_agreements_example_costs_what_the_page_says(kind: AgreementKind, title: str, units: int) -> None:
     one, figure = agreement(kind, title)
-    (line,) = lines([one], usage(units), 1, Span(OCTOBER.start, OCTOBER.end))
+    (line,) = lines([one], usage(units), Invoiced(1, OCTOBER, OCTOBER))
     assert f"{Decimal(decimal_text(line.amount, 2)):,}" == figure

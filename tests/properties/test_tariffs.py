@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from billing.core.money import Asset
 from billing.core.period import HOUR, Span, month
-from billing.pricing.agreement import Agreement, AgreementKind, lines
+from billing.pricing.agreement import Agreement, AgreementKind, Invoiced, lines
 from billing.pricing.rating import Charged, LineKey, LineKind, Quantity, RatedLine, Share, lacking, rate, wholes
 from billing.pricing.tariff import Model, Tariff, Tier, price_of, split
 
@@ -129,7 +129,7 @@ agreements = st.one_of(
 def test_discounts_never_take_more_than_there_is_and_minimums_bring_it_up_to_them(
     agreed: list[Agreement], amounts: list[int]
 ) -> None:
-    found = lines(agreed, usage(amounts), 7, OCTOBER)
+    found = lines(agreed, usage(amounts), Invoiced(7, OCTOBER, OCTOBER))
     kinds = {kind: [one for one in found if one.kind is kind] for kind in LineKind}
     for line in found:
         assert sum(share.amount for share in line.shares) == line.amount != 0
@@ -150,11 +150,11 @@ def test_agreements_are_charged_once_however_the_usage_is_learnt(
 ) -> None:
     charged: dict[LineKey, Charged] = {}
     for amounts in seen:
-        for line in lacking(lines(agreed, usage(amounts), 7, OCTOBER), charged):
+        for line in lacking(lines(agreed, usage(amounts), Invoiced(7, OCTOBER, OCTOBER)), charged):
             of_line = charged.setdefault(line.key, Charged(line.span, kind=line.kind))
             for share in line.shares:
                 of_line.add(share.device_id, share.seconds, share.amount)
-    wanted = {line.key: line.amount for line in lines(agreed, usage(seen[-1]), 7, OCTOBER)}
+    wanted = {line.key: line.amount for line in lines(agreed, usage(seen[-1]), Invoiced(7, OCTOBER, OCTOBER))}
     assert {key: one.amount for key, one in charged.items() if one.amount} == wanted
 
 
@@ -163,10 +163,10 @@ def test_before_a_period_is_over_there_are_only_discounts() -> None:
     minimum = Agreement(AgreementKind.MINIMUM, "m", "m", 7, frozenset(), 9000, None, OCTOBER)
     off = Agreement(AgreementKind.DISCOUNT, "d", "d", None, frozenset(), None, Decimal(10), OCTOBER)
     agreed = [fee, minimum, off]
-    assert [(one.kind, one.amount) for one in lines(agreed, usage([1000]), 7, OCTOBER, final=False)] == [
+    assert [(one.kind, one.amount) for one in lines(agreed, usage([1000]), Invoiced(7, OCTOBER, OCTOBER, False))] == [
         (LineKind.DISCOUNT, -100)
     ]
-    assert [(one.kind, one.amount) for one in lines(agreed, usage([1000]), 7, OCTOBER)] == [
+    assert [(one.kind, one.amount) for one in lines(agreed, usage([1000]), Invoiced(7, OCTOBER, OCTOBER))] == [
         (LineKind.FEE, 5000),
         (LineKind.DISCOUNT, -100),
         (LineKind.MINIMUM, 3100),

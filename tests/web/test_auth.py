@@ -24,6 +24,8 @@ RULES: Final = {
     ("GET", "/api/v1/tenants/{slug}/standing"): EVERYBODY,
     ("POST", "/api/v1/tenants"): {O},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
+    ("GET", "/api/v1/tenants/{slug}/cycle"): STAFF,
+    ("POST", "/api/v1/tenants/{slug}/cycle"): {O},
     ("GET", "/api/v1/exclusions"): STAFF,
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
@@ -51,6 +53,7 @@ PUBLIC: Final = {
 BODIES: Final = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
+    ("POST", "/api/v1/tenants/{slug}/cycle"): {"every": "week"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {

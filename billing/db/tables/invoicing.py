@@ -4,7 +4,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
@@ -21,16 +22,17 @@ class NumberSeriesRow(SQLModel, table=True):
 
 
 class InvoiceRow(SQLModel, table=True):
-    """An issued invoice. Everything but its status is frozen; `document` holds the exact bytes that were archived."""
+    """An issued invoice. Everything but its status is frozen; `document` holds the exact bytes that were archived. A
+    `progressive` one was issued within a period, for what was used so far."""
 
     __tablename__: ClassVar[Any] = "invoice"
     __table_args__ = (
-        Index(
-            "uq_invoice_one_per_period",
-            "tenant_id",
-            "period",
-            unique=True,
-            postgresql_where=text("status <> 'void'"),
+        ExcludeConstraint(
+            (text("int8range(tenant_id, tenant_id, '[]')"), "&&"),
+            ("period", "&&"),
+            name="ex_invoice_one_per_period",
+            using="gist",
+            where=text("status <> 'void' and not progressive"),
         ),
         CheckConstraint("status in ('open', 'paid', 'void', 'uncollectible')", name="status"),
         CheckConstraint("amount_due = total - credits and amount_due >= 0", name="amount_due"),
@@ -41,6 +43,7 @@ class InvoiceRow(SQLModel, table=True):
     series: str
     tenant_id: int = ref("tenant.id", index=True)
     period: Span = Field(sa_type=SpanColumn)
+    progressive: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     currency: str
     exponent: int
     total: int = Field(sa_type=Units)

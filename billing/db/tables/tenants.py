@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import CheckConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
@@ -77,6 +77,22 @@ class GapTermRow(SQLModel, table=True):
     since: datetime = Field(sa_type=UtcTime)
     set_at: datetime = Field(sa_type=UtcTime)
     derived_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
+
+
+class BillingCycleRow(SQLModel, table=True):
+    """How often a payer is invoiced; without a row: by calendar months in UTC."""
+
+    __tablename__: ClassVar[Any] = "billing_cycle"
+    __table_args__ = (
+        CheckConstraint("every in ('month', 'week', 'day')", name="every"),
+        CheckConstraint("threshold > 0", name="threshold"),
+    )
+
+    tenant_id: int = Field(primary_key=True, foreign_key="tenant.id", sa_type=BigInteger)
+    every: str
+    anchor: int
+    timezone: str
+    threshold: int | None = Field(default=None, sa_type=Units, nullable=True)
 
 
 class ApiKeyRow(SQLModel, table=True):

@@ -86,6 +86,7 @@ def add(session: Session, one: Issued) -> int:
         series=one.series,
         tenant_id=draft.payer.id,
         period=draft.period,
+        progressive=draft.progressive,
         currency=draft.currency.code,
         exponent=draft.currency.exponent,
         total=draft.total.units,

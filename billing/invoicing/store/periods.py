@@ -1,12 +1,15 @@
 """Which periods were invoiced, to whom, and what became of their usage since."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from sqlalchemy import text
 from sqlmodel import Session
 
-from billing.core.period import Span, month_of
+from billing.core.errors import Conflict
+from billing.core.period import Span
+from billing.tenants import store as tenants
+from billing.tenants.cycle import MONTHLY
 
 
 def closed_for(session: Session, tenant_id: int) -> datetime | None:
@@ -44,8 +47,9 @@ def adjustable(session: Session, period: Span) -> dict[Span, set[int]]:
     rows = session.execute(
         text(
             "SELECT DISTINCT lower(i.period) AS start, upper(i.period) AS until, i.tenant_id FROM invoice i"
-            " JOIN usage_month m ON i.period @> m.start AND m.changed_at >= i.issued_at - interval '1 hour'"
-            " WHERE i.status <> 'void' AND upper(i.period) <= :start"
+            " JOIN usage_month m ON i.period && tstzrange(m.start, m.start + interval '1 month')"
+            " AND m.changed_at >= i.issued_at - interval '1 hour'"
+            " WHERE i.status <> 'void' AND NOT i.progressive AND upper(i.period) <= :start"
         ),
         {"start": period.start},
     )
@@ -56,16 +60,48 @@ def adjustable(session: Session, period: Span) -> dict[Span, set[int]]:
 
 
 def next_periods(session: Session, period: Span, payers: Sequence[int]) -> dict[int, Span]:
-    """The first month after a period for which each payer has no invoice that stands."""
+    """The first period after this one for which each payer has no invoice that stands."""
+    cycles = tenants.cycles(session)
     rows = session.execute(
-        text("SELECT tenant_id, lower(period) FROM invoice WHERE status <> 'void' AND tenant_id = ANY(:payers)"),
+        text(
+            "SELECT tenant_id, lower(period) FROM invoice"
+            " WHERE status <> 'void' AND NOT progressive AND tenant_id = ANY(:payers)"
+        ),
         {"payers": list(payers)},
     )
     invoiced = {(tenant_id, start) for tenant_id, start in rows}
     found = {}
     for payer in payers:
-        after = month_of(period.end)
+        cycle = cycles.get(payer, MONTHLY)
+        after = cycle.period_of(period.end)
         while (payer, after.start) in invoiced:
-            after = month_of(after.end)
+            after = cycle.period_of(after.end)
         found[payer] = after
     return found
+
+
+def covered(session: Session, payers: Iterable[int], period: Span) -> dict[int, list[Span]]:
+    """What standing invoices of some payers have of a period already, by payer; progressive ones leave it open."""
+    rows = session.execute(
+        text(
+            "SELECT tenant_id, lower(period) AS start, upper(period) AS until FROM invoice"
+            " WHERE status <> 'void' AND NOT progressive AND tenant_id = ANY(:payers)"
+            " AND period && tstzrange(:start, :end)"
+        ),
+        {"payers": list(payers), "start": period.start, "end": period.end},
+    )
+    found: dict[int, list[Span]] = {}
+    for row in rows:
+        found.setdefault(row.tenant_id, []).append(Span(row.start, row.until))
+    return found
+
+
+def require_open(session: Session, payers: Sequence[int], period: Span) -> None:
+    """Raises Conflict where a payer has an invoice for a part of a period: the whole would be invoiced twice."""
+    for payer, spans in covered(session, payers, period).items():
+        other = next((span for span in spans if span != period), None)
+        if other is not None:
+            slug = tenants.by_id(session)[payer].slug
+            raise Conflict(
+                f"{slug} was invoiced from {other} already", remedy="name a period that begins where it ends"
+            )
