@@ -9,7 +9,8 @@ from billing.core.errors import NotFound
 from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Database
-from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx
+from billing.pricing.store.used import used
+from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx, usage
 from billing.reports.rows import ReconciliationRow, cells, columns
 from billing.reports.table import Table
 from billing.reports.to_beancount import Line
@@ -81,6 +82,12 @@ class Reporter:
             postings = store.statement(session, found.id, first, end)
             rows = books.statement_rows(before, postings, store.exponents(session))
             yield from _written(Table("statement", f"{tenant} {_label(period)}", books.STATEMENT, rows), file_format)
+
+    def usage(self, period: Span, file_format: Format) -> Iterator[bytes]:
+        """Every device's billable time at every price, and what was charged for it."""
+        with self._database.transaction() as session:
+            rows = usage.rows(used(session, period), store.exponents(session))
+            yield from _written(Table("usage", _label(period), usage.USAGE, rows), file_format)
 
 
 def _written(table: Table, file_format: Format) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
@@ -79,6 +79,7 @@ class ChargeRow(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "charge"
     __table_args__ = (
         CheckConstraint("kind in ('usage', 'cancel')", name="kind"),
+        Index("ix_charge_start", text("lower(during)")),
         CheckConstraint("(meter is null) = (quantity is null)", name="metered"),
         CheckConstraint("meter is null or (seconds = 0 and device_id is null)", name="no_time"),
     )

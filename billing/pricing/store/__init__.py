@@ -168,7 +168,7 @@ def titles(session: Session) -> dict[str, str]:
     return {row.code: row.title for row in session.exec(select(SkuRow))}
 
 
-_PRICED = """
+PRICED = """
     WITH period AS (SELECT tstzrange(:start, :end) AS r),
     used AS (
       SELECT u.id, u.tenant_id, u.device_id, u.during * period.r AS during, d.gpu_id,
@@ -199,7 +199,7 @@ def unpriced(session: Session, period: Span) -> list[Unpriced]:
     """What was used in a period but has no SKU or no price then."""
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """
     SELECT used.model, used.profile, min(s.code) AS sku,
            sum(extract(epoch FROM upper(used.during) - lower(used.during)))::bigint
@@ -226,7 +226,7 @@ def quantities(session: Session, period: Span, tenant_ids: Iterable[int] | None 
     """Seconds by tenant, device, SKU and price within a period."""
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """
     SELECT tenant_id, device_id, sku, per_hour, lower(span) AS start, upper(span) AS until,
            sum(extract(epoch FROM upper(part) - lower(part)))::bigint AS seconds
@@ -242,7 +242,7 @@ def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = 
     values = _period(period, tenant_ids)
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """,
     seen AS (
       SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
