@@ -60,15 +60,25 @@ def aging(
         datetime | None,
         typer.Option("--on", formats=["%Y-%m-%d"], help="As booked until the end of this day; default: today"),
     ] = None,
+    period: Annotated[
+        str, typer.Option("--period", help="Of a closed month: the file that was made at the close")
+    ] = "",
     file_format: FileFormat = "csv",
     output: Output = None,
 ) -> None:
     """What is owed, by how long it is overdue."""
+    from billing.core.errors import Invalid
+    from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
     wanted = Format(_known(file_format))
+    if period and on is not None:
+        raise Invalid("--on and --period say two things", remedy="leave one of them out")
     with application() as one:
-        _write(one.reporter.aging((on or one.clock.now()).date(), wanted), output)
+        kept = one.closer.kept(parse_month(period), f"aging.{wanted}") if period else None
+        if period and kept is None:
+            raise Invalid(f"the books of {period} are not closed", remedy="--on, for a day of an open month")
+        _write(one.reporter.aging((on or one.clock.now()).date(), wanted) if kept is None else kept, output)
 
 
 @app.command()

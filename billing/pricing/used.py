@@ -36,3 +36,5 @@ class Used:
     invoices: tuple[str, ...]
     usage_digest: str
     charged_digest: str
+    tenant_name: str
+    customer_name: str

@@ -33,12 +33,13 @@ class Reporter:
 
     def reconciliation_rows(self, period: Span) -> list[ReconciliationRow]:
         with self._database.transaction() as session:
-            return store.reconciliation(session, period, _label(period), self._tokens, self._chains)
+            return list(store.reconciliation(session, period, _label(period), self._tokens, self._chains))
 
     def reconciliation(self, period: Span, file_format: Format) -> Iterator[bytes]:
         """One row for each invoice and payment of a month."""
-        rows = [cells(row) for row in self.reconciliation_rows(period)]
-        yield from _written(Table("reconciliation", _label(period), columns(), rows), file_format)
+        with self._database.transaction() as session:
+            found = store.reconciliation(session, period, _label(period), self._tokens, self._chains)
+            yield from _written(Table("reconciliation", _label(period), columns(), map(cells, found)), file_format)
 
     def journal(self, period: Span, file_format: Format) -> Iterator[bytes]:
         """Every posting booked in a month."""
@@ -94,7 +95,7 @@ def _written(table: Table, file_format: Format) -> Iterator[bytes]:
     if file_format is Format.JSON:
         yield from to_json.chunks(table)
     elif file_format is Format.XLSX:
-        yield to_xlsx.document(table)
+        yield from to_xlsx.chunks(table)
     else:
         for line in to_csv.lines(table.header, table.rows):
             yield line.encode()

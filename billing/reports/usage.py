@@ -24,6 +24,7 @@ USAGE: Final = (
     Column("bridged_seconds", Kind.WHOLE), Column("excluded_seconds", Kind.WHOLE), Column("excluded"),
     Column("charged_seconds", Kind.WHOLE), Column("quantity", Kind.AMOUNT), Column("amount", Kind.AMOUNT, of="currency"),
     Column("invoice"), Column("usage_digest"), Column("charged_digest"),
+    Column("tenant_name"), Column("customer_name"),
 )  # fmt: skip
 
 
@@ -40,7 +41,7 @@ def rows(used: Iterable[Used], exponents: Exponents) -> Iterator[tuple[object, .
             "; ".join(f"{reason}: {seconds}" for reason, seconds in one.excluded),
             one.charged_seconds if timed else None, "" if one.quantity is None else plain(one.quantity),
             "" if one.amount is None else decimal_text(one.amount, exponents[one.currency]),
-            " ".join(one.invoices), one.usage_digest, one.charged_digest,
+            " ".join(one.invoices), one.usage_digest, one.charged_digest, one.tenant_name, one.customer_name,
         )  # fmt: skip
 
 

@@ -94,13 +94,16 @@ _ROWS = """
            coalesce(g.model, '') AS model, sku, coalesce(c.meter, '') AS meter, coalesce(c.currency, '') AS currency, price,
            lower(span) AS start, upper(span) AS until, coalesce(b.seconds, 0) AS seconds, coalesce(b.measured, 0) AS measured,
            coalesce(b.bridged, 0) AS bridged, x.reasons, coalesce(c.seconds, 0) AS charged_seconds, c.quantity, c.amount,
-           c.numbers, coalesce(b.digest, '') AS usage_digest, coalesce(c.digest, '') AS charged_digest
+           c.numbers, coalesce(b.digest, '') AS usage_digest, coalesce(c.digest, '') AS charged_digest,
+           CASE WHEN r.id IS NULL THEN coalesce(nullif(t.legal_name, ''), t.name) ELSE coalesce(nullif(r.legal_name, ''), r.name)
+             END AS tenant_name,
+           CASE WHEN r.id IS NULL THEN '' ELSE coalesce(nullif(t.legal_name, ''), t.name) END AS customer_name
       FROM billable b FULL JOIN excluded x USING (tenant_id, device_id, sku, price, span)
       FULL JOIN standing c USING (tenant_id, device_id, sku, price, span)
       JOIN tenant t ON t.id = tenant_id LEFT JOIN tenant r ON r.id = t.reseller_id
       LEFT JOIN device d ON d.id = device_id LEFT JOIN gpu g ON g.id = d.gpu_id
-     ORDER BY coalesce(r.slug, t.slug) COLLATE "C", (r.id IS NOT NULL), t.slug COLLATE "C", sku COLLATE "C", g.uuid COLLATE "C", d.gpu_i_id COLLATE "C",
-              d.profile COLLATE "C", device_id, lower(span), price, c.meter COLLATE "C"
+     ORDER BY coalesce(r.slug, t.slug) COLLATE "C", (r.id IS NOT NULL), t.slug COLLATE "C", sku COLLATE "C",
+              g.uuid COLLATE "C", d.gpu_i_id COLLATE "C", d.profile COLLATE "C", device_id, lower(span), price, c.meter COLLATE "C"
 """
 
 
@@ -121,7 +124,7 @@ def _used(r: Any) -> Used:
         Span(r.start, r.until), r.seconds, r.measured, r.bridged,
         tuple((str(reason), int(seconds)) for reason, seconds in r.reasons or ()),
         r.charged_seconds, r.quantity, None if r.amount is None else int(r.amount), tuple(r.numbers or ()),
-        r.usage_digest, r.charged_digest,
+        r.usage_digest, r.charged_digest, r.tenant_name, r.customer_name,
     )  # fmt: skip
 
 
