@@ -1,6 +1,6 @@
 """Runs every invariant and returns what does not hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -19,7 +19,11 @@ from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.restorer import forgotten
 from billing.invoicing.verify import address_of
 from billing.metering.reporter import MeterReporter
+from billing.pricing.store.used import charges_digest
 from billing.trail.store import Deed, record
+
+Check = Callable[[Session], tuple[str, list[Finding]]]
+"""What was checked, and what is wrong."""
 
 
 @dataclass(slots=True)
@@ -33,11 +37,13 @@ class AuditResult:
 
 class Auditor:
     def __init__(
-        self, database: Database, clock: Clock, archive: Archive, watchers: Callable[[], Mapping[int, Watcher]]
-    ) -> None:
-        """`watchers` is asked for late: reaching chains is the slow part, and needs their libraries."""
+        self, database: Database, clock: Clock, archive: Archive, watchers: Callable[[], Mapping[int, Watcher]],
+        also: Sequence[Check] = (),
+    ) -> None:  # fmt: skip
+        """`watchers` is asked for late: reaching chains is the slow part, and needs their libraries. `also` are the checks of
+        concerns that stand above this one."""
         self._database, self._clock, self._archive, self._watchers = database, clock, archive, watchers
-        self._balances = BalanceAudit(database)
+        self._balances, self._also = BalanceAudit(database), also
 
     def run(self, *, chains: bool = True, fresh: bool = True, actor: str = "daemon") -> AuditResult:
         """All checks; without `chains` only those that need no network. `fresh` looks at balances anew, whenever they were
@@ -47,7 +53,7 @@ class Auditor:
             for name, query in store.QUERIES.items():
                 result.checked.append(name)
                 result.findings += [Finding(name, subject, detail) for subject, detail in store.wrong(session, query)]
-            for check in (self._documents, self._archived, self._conserved):
+            for check in (self._documents, self._archived, self._conserved, self._frozen, *self._also):
                 name, findings = check(session)
                 result.checked.append(name)
                 result.findings += findings
@@ -116,3 +122,14 @@ class Auditor:
             Finding(name, f"GPU {one.uuid} on {one.host}", f"{one.difference} slot-seconds are off")
             for one in found.wrong
         ]
+
+    @staticmethod
+    def _frozen(session: Session) -> tuple[str, list[Finding]]:
+        name, findings = "closed months were charged what was frozen", []
+        for period, label, until, charges, digest in store.frozen_usage(session):
+            now = charges_digest(session, period, until)
+            if now != (charges, digest):
+                findings.append(
+                    Finding(name, label, f"{now[0]} charges with the digest {now[1]}, frozen were {charges}")
+                )
+        return name, findings

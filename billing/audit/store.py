@@ -7,6 +7,8 @@ from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from billing.core.onchain import Hash32
+from billing.core.period import Span, parse_month
+from billing.db.tables.closing import BookCloseRow
 from billing.db.tables.invoicing import CreditNoteRow, InvoiceRow
 from billing.db.tables.metering import ReadingRow
 from billing.db.tables.wallets import PaymentAddressRow
@@ -127,6 +129,16 @@ def read_span(session: Session) -> tuple[datetime, datetime] | None:
         text("SELECT min(lower(during)) AS first, max(upper(during)) AS last FROM reading WHERE superseded_at IS NULL")
     ).one()
     return None if row.first is None else (row.first, row.last)
+
+
+def frozen_usage(session: Session) -> list[tuple[Span, str, int, int, str]]:
+    """(period, its name, newest charge, charges, digest) of every month whose usage was frozen."""
+    rows = session.exec(select(BookCloseRow).where(col(BookCloseRow.charged_until).is_not(None))).all()
+    found = []
+    for one in rows:
+        assert one.charged_until is not None and one.charges is not None and one.usage_digest is not None
+        found.append((parse_month(one.period), one.period, one.charged_until, one.charges, one.usage_digest))
+    return found
 
 
 def readings_that_differ(session: Session) -> int:

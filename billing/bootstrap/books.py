@@ -5,6 +5,7 @@ from functools import cached_property
 from billing.audit.auditor import Auditor
 from billing.bootstrap.watching import WatchingParts
 from billing.closing.closer import Closer
+from billing.closing.shelf import Shelf
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
 from billing.reports.reporter import Reporter
@@ -33,8 +34,9 @@ class BookParts(WatchingParts):
     @cached_property
     def closer(self) -> Closer:
         names = {chain.chain_id: chain.name for chain in self.chains}
-        return Closer(self.database, self.clock, self.reporter, names, self.settings.data_dir / "closed")
+        shelf = Shelf([self.settings.data_dir / "closed", *(one / "closed" for one in self.archive.directories)])
+        return Closer(self.database, self.clock, self.reporter, names, self.drafter.used_payers, shelf)
 
     @cached_property
     def auditor(self) -> Auditor:
-        return Auditor(self.database, self.clock, self.archive, lambda: self.watchers)
+        return Auditor(self.database, self.clock, self.archive, lambda: self.watchers, (self.closer.lost,))

@@ -64,6 +64,8 @@ def close(
             return
         found = one.closer.close(month, actor=actor())
     typer.echo(f"the books of {period} are closed; {len(found.carried)} open questions are carried on")
+    if found.usage is not None:
+        typer.echo(f"usage is frozen: {found.usage.charges} charges, digest {found.usage.digest}")
     files = [{"file": kept.name, "bytes": kept.size, "sha256": kept.sha256} for kept in found.files]
     show(files, ("file", "bytes", "sha256"), as_json=False)
 
@@ -78,7 +80,8 @@ def list_(as_json: AsJson = False) -> None:
         show_json(rows)
         return
     shown = [{**row, "files": len(row["files"]), "carried": len(row["carried"])} for row in rows]
-    show(shown, ("period", "closed_at", "closed_by", "carried", "files"), as_json=False, empty="no month is closed")
+    columns = ("period", "closed_at", "closed_by", "carried", "files", "charges", "usage_digest")
+    show(shown, columns, as_json=False, empty="no month is closed")
 
 
 def _told(closed: "Closed") -> dict[str, Any]:
@@ -87,6 +90,8 @@ def _told(closed: "Closed") -> dict[str, Any]:
         "closed_at": closed.closed_at,
         "closed_by": closed.closed_by,
         "carried": [dict(zip(("kind", "subject", "detail"), one, strict=True)) for one in closed.carried],
+        "charges": None if closed.usage is None else closed.usage.charges,
+        "usage_digest": None if closed.usage is None else closed.usage.digest,
         "files": [{"name": one.name, "sha256": one.sha256, "bytes": one.size} for one in closed.files],
     }
 

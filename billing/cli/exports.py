@@ -11,7 +11,7 @@ import typer
 from billing.cli.context import application
 from billing.cli.options import Period, write_file
 
-app = typer.Typer(help="Files for finance: reconciliation, journal, aging, statement.", no_args_is_help=True)
+app = typer.Typer(help="Files for finance: reconciliation, journal, aging, statement, usage.", no_args_is_help=True)
 
 FileFormat = Annotated[str, typer.Option("--format", help="csv, json or xlsx")]
 Output = Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")]
@@ -32,7 +32,7 @@ def reconciliation(period: Period, file_format: FileFormat = "csv", output: Outp
     with application() as one:
         month = parse_month(period)
         kept = one.closer.kept(month, f"reconciliation.{wanted}")
-        _write(one.reporter.reconciliation(month, wanted) if kept is None else iter([kept]), output)
+        _write(one.reporter.reconciliation(month, wanted) if kept is None else kept, output)
 
 
 @app.command()
@@ -51,7 +51,7 @@ def journal(
         month = parse_month(period)
         kept = one.closer.kept(month, f"journal.{wanted}")
         made = one.reporter.beancount(month) if wanted == "beancount" else one.reporter.journal(month, Format(wanted))
-        _write(made if kept is None else iter([kept]), output)
+        _write(made if kept is None else kept, output)
 
 
 @app.command()
@@ -60,15 +60,25 @@ def aging(
         datetime | None,
         typer.Option("--on", formats=["%Y-%m-%d"], help="As booked until the end of this day; default: today"),
     ] = None,
+    period: Annotated[
+        str, typer.Option("--period", help="Of a closed month: the file that was made at the close")
+    ] = "",
     file_format: FileFormat = "csv",
     output: Output = None,
 ) -> None:
     """What is owed, by how long it is overdue."""
+    from billing.core.errors import Invalid
+    from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
     wanted = Format(_known(file_format))
+    if period and on is not None:
+        raise Invalid("--on and --period say two things", remedy="leave one of them out")
     with application() as one:
-        _write(one.reporter.aging((on or one.clock.now()).date(), wanted), output)
+        kept = one.closer.kept(parse_month(period), f"aging.{wanted}") if period else None
+        if period and kept is None:
+            raise Invalid(f"the books of {period} are not closed", remedy="--on, for a day of an open month")
+        _write(one.reporter.aging((on or one.clock.now()).date(), wanted) if kept is None else kept, output)
 
 
 @app.command()
@@ -85,6 +95,20 @@ def statement(
     wanted = Format(_known(file_format))
     with application() as one:
         _write(one.reporter.statement(tenant, parse_month(period), wanted), output)
+
+
+@app.command()
+def usage(period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
+    """Every device's billable time in a month, at every price, with what was charged for it and what was left out and why.
+    Of a closed month: the file that was made at the close."""
+    from billing.core.period import parse_month
+    from billing.reports.reporter import Format
+
+    wanted = Format(_known(file_format))
+    with application() as one:
+        month = parse_month(period)
+        kept = one.closer.kept(month, f"usage.{wanted}")
+        _write(one.reporter.usage(month, wanted) if kept is None else kept, output)
 
 
 def _known(file_format: str, *more: str) -> str:

@@ -15,8 +15,19 @@ class KeptFile:
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenUsage:
+    """What was charged for a month's usage when its books were closed: the charges up to the row `until`, how many, and a digest
+    of them and of what stands behind each. What is charged later for that month is an adjustment."""
+
+    until: int
+    charges: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
-    """`carried` are the questions that were open: (kind, subject, detail). Without `files` the close was not finished."""
+    """`carried` are the questions that were open: (kind, subject, detail). Without `files` the close was not finished. `usage`
+    is None for a month that was closed before usage was frozen."""
 
     id: int
     period: str
@@ -24,3 +35,4 @@ class Closed:
     closed_by: str
     carried: Sequence[Sequence[str]]
     files: tuple[KeptFile, ...]
+    usage: FrozenUsage | None

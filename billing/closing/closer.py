@@ -1,35 +1,53 @@
 """Closes months: looks whether nothing can change any more, closes the books, and keeps the files that were made of them."""
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
+from typing import Final
 
+from billing.audit.finding import Finding
 from billing.closing import store
-from billing.closing.closed import Closed, KeptFile
+from billing.closing.closed import Closed
+from billing.closing.shelf import Shelf
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Unavailable
+from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span
 from billing.db.engine import Database, Session
 from billing.reports.reporter import Format, Reporter
 from billing.trail.store import Deed, record
 
 Make = Callable[[], Iterator[bytes]]
+Payers = Callable[[Session, Span], set[int]]
+"""Who has to pay for something in a period. Invoicing knows; bootstrap wires it."""
+NAMES_MAX: Final = 3
+KEPT: Final = "files of closed months are kept as they were made"
 
 
 class Closer:
     def __init__(
-        self, database: Database, clock: Clock, reporter: Reporter, chains: Mapping[int, str], folder: Path
+        self,
+        database: Database,
+        clock: Clock,
+        reporter: Reporter,
+        chains: Mapping[int, str],
+        payers: Payers,
+        shelf: Shelf,
     ) -> None:
-        """`chains` are the followed ones, by id; files are kept in `folder`, one folder a month."""
+        """`chains` are the followed ones, by id."""
         self._database, self._clock, self._reporter = database, clock, reporter
-        self._chains, self._folder = chains, folder
+        self._chains, self._payers, self._shelf = chains, payers, shelf
 
     def listed(self) -> list[Closed]:
         """The closed months, the newest first."""
         with self._database.transaction() as session:
             return store.all_closed(session)
+
+    def closed(self, label: str) -> Closed:
+        """One closed month. Raises NotFound."""
+        with self._database.transaction() as session:
+            found = store.closed(session, label)
+        if found is None:
+            raise NotFound(f"the books of {label} are not closed", remedy="see: stablemeter books list")
+        return found
 
     def blockers(self, period: Span) -> list[str]:
         """What keeps a month open, in words; empty when it can be closed."""
@@ -39,9 +57,21 @@ class Closer:
     def close(self, period: Span, *, actor: str) -> Closed:
         """Close a month and make its files. A close that was interrupted is finished.
 
-        Raises Conflict when the month is closed already, or something may still change in it.
+        Raises Conflict when the month is closed already or right now, or something may still change in it.
         """
-        label, now = _label(period), self._clock.now()
+        label = _label(period)
+        with self._database.transaction() as holding:
+            if not store.alone(holding):
+                raise Conflict("somebody else is closing a month right now", remedy="see: stablemeter books list")
+            self._begin(label, period, actor)
+            files = [self._shelf.put(label, name, make()) for name, make in self._files(period).items()]
+            with self._database.transaction() as session:
+                store.add_files(session, label, files)
+        return self.closed(label)
+
+    def _begin(self, label: str, period: Span, actor: str) -> None:
+        """Close the books, unless that was done and only files are missing. Nobody who books waits longer than this takes."""
+        now = self._clock.now()
         with self._database.transaction() as session:
             store.lock(session)
             before = store.closed(session, label)
@@ -52,24 +82,15 @@ class Closer:
                 if blockers:
                     raise Conflict(f"the books of {label} cannot be closed: {'; '.join(blockers)}")
                 carried = store.open_questions(session, period.end)
-                store.add(session, label, period, actor, carried, now)
-                details = {"carried": len(carried)}
+                usage = store.freeze(session, period)
+                store.add(session, Closed(0, label, now, actor, carried, (), usage), period)
+                details = {"carried": len(carried), "charges": usage.charges, "usage_digest": usage.digest}
                 record(session, Deed(now, actor, "books.close", f"period {label}", details=details))
-        files = [self._keep(label, name, make) for name, make in self._files(period).items()]
-        with self._database.transaction() as session:
-            store.lock(session)
-            found = store.closed(session, label)
-            assert found is not None
-            if not found.files:
-                store.add_files(session, found.id, files)
-            found = store.closed(session, label)
-            assert found is not None
-        return found
 
-    def kept(self, period: Span, name: str) -> bytes | None:
+    def kept(self, period: Span, name: str) -> Iterator[bytes] | None:
         """The bytes of a closed month's file; None when the month is open, or has no such file.
 
-        Raises Conflict when the file is gone, or another one, and cannot be made again as it was.
+        Raises Conflict when the file is gone everywhere, or another one, and cannot be made again as it was.
         """
         label = _label(period)
         with self._database.transaction() as session:
@@ -77,17 +98,27 @@ class Closer:
         wanted = next((one for one in found.files if one.name == name), None) if found else None
         if wanted is None:
             return None
-        path = self._folder / label / name
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != wanted.sha256:
-            content = b"".join(self._files(period)[name]())
-            if hashlib.sha256(content).hexdigest() != wanted.sha256:
-                raise Conflict(
-                    f"{name} of the closed month {label} is not there as it was made, and cannot be made again",
-                    remedy=f"put {path} back from a backup (SHA-256 {wanted.sha256})",
-                )
-            self._keep(label, name, lambda: iter([content]))
+        content = self._shelf.find(label, wanted)
+        if content is None and (make := self._files(period).get(name)) is not None:
+            self._shelf.put(label, name, make(), wanted)
+            content = self._shelf.find(label, wanted)
+        if content is None:
+            where = " or ".join(str(folder / label) for folder in self._shelf.folders)
+            raise Conflict(
+                f"{name} of the closed month {label} is not there as it was made, and cannot be made again",
+                remedy=f"put it back from a backup into {where} (SHA-256 {wanted.sha256})",
+            )
         return content
+
+    def lost(self, session: Session) -> tuple[str, list[Finding]]:
+        """For the audit: files of closed months that no folder has any more as they were made."""
+        gone = [
+            Finding(KEPT, f"{closed.period}/{one.name}", f"no folder has it with the SHA-256 {one.sha256}")
+            for closed in store.all_closed(session)
+            for one in closed.files
+            if not self._shelf.has(closed.period, one)
+        ]
+        return KEPT, gone
 
     def _blockers(self, session: Session, period: Span) -> list[str]:
         now, found = self._clock.now(), []
@@ -96,6 +127,10 @@ class Closer:
         first = store.first_open_day(session)
         if first is not None and first < period.start.date():
             found.append(f"{first:%Y-%m} comes first")
+        waiting = store.uninvoiced(session, period, self._payers(session, period))
+        if waiting:
+            names = ", ".join(waiting[:NAMES_MAX]) + (" and others" if len(waiting) > NAMES_MAX else "")
+            found.append(f"what {names} used in it is not invoiced")
         count = store.unfinal(session, period.end)
         if count:
             found.append(f"{count} transfers of it are not final and booked")
@@ -110,27 +145,10 @@ class Closer:
         found: dict[str, Make] = {"journal.beancount": lambda: report.beancount(period)}
         for one in Format:
             found[f"reconciliation.{one}"] = lambda one=one: report.reconciliation(period, one)  # type: ignore[misc]
+            found[f"usage.{one}"] = lambda one=one: report.usage(period, one)  # type: ignore[misc]
             found[f"journal.{one}"] = lambda one=one: report.journal(period, one)  # type: ignore[misc]
             found[f"aging.{one}"] = lambda one=one: report.aging(last, one)  # type: ignore[misc]
         return found
-
-    def _keep(self, label: str, name: str, make: Make) -> KeptFile:
-        """Write a file: all of it, on the disk, or nothing."""
-        folder, digest, size = self._folder / label, hashlib.sha256(), 0
-        beside = folder / f".{name}.part"
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with beside.open("wb") as file:
-                for chunk in make():
-                    digest.update(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(folder / name)
-        except OSError as error:
-            raise Unavailable(f"{folder / name} cannot be written: {error.strerror}") from None
-        return KeptFile(name, digest.hexdigest(), size)
 
 
 def _label(period: Span) -> str:

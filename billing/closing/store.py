@@ -6,14 +6,24 @@ from datetime import date, datetime
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from billing.closing.closed import Closed, KeptFile
+from billing.closing.closed import Closed, FrozenUsage, KeptFile
 from billing.core.period import Span
 from billing.db.tables.closing import BookCloseRow, ClosedFileRow
+from billing.invoicing.store import payers_with_invoice
+from billing.pricing.store.used import charges_digest, newest_charge
+from billing.tenants import store as tenants
 
 
 def lock(session: Session) -> None:
-    """Wait for whoever is booking, and let nobody begin: what is closed must not change while it is looked at."""
-    session.execute(text("LOCK TABLE entry IN SHARE ROW EXCLUSIVE MODE"))
+    """Wait for whoever is booking, and let nobody begin: what is closed must not change while it is looked at. Whoever issues
+    charges first and books then: the locks are taken in that order."""
+    session.execute(text("LOCK TABLE charge, entry IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def alone(session: Session) -> bool:
+    """Be the only one who closes until this transaction ends; False when somebody else does."""
+    wanted = text("SELECT pg_try_advisory_xact_lock(hashtextextended('stablemeter books close', 0))")
+    return bool(session.execute(wanted).scalar_one())
 
 
 def closed(session: Session, period: str) -> Closed | None:
@@ -27,21 +37,40 @@ def all_closed(session: Session) -> list[Closed]:
     return [_closed(session, row) for row in rows]
 
 
-def add(session: Session, label: str, period: Span, who: str, carried: Sequence[Sequence[str]], now: datetime) -> None:
+def add(session: Session, one: Closed, period: Span) -> None:
+    assert one.usage is not None
     session.add(
         BookCloseRow(
-            period=label,
+            period=one.period,
             first_day=period.start.date(),
             closed_before=period.end.date(),
-            closed_at=now,
-            closed_by=who,
-            carried=[list(one) for one in carried],
+            closed_at=one.closed_at,
+            closed_by=one.closed_by,
+            carried=[list(question) for question in one.carried],
+            charged_until=one.usage.until,
+            charges=one.usage.charges,
+            usage_digest=one.usage.digest,
         )
     )
     session.flush()
 
 
-def add_files(session: Session, close_id: int, files: Sequence[KeptFile]) -> None:
+def freeze(session: Session, period: Span) -> FrozenUsage:
+    """What was charged so far for a period's usage. Under `lock`, so that no older charge comes later."""
+    until = newest_charge(session)
+    return FrozenUsage(until, *charges_digest(session, period, until))
+
+
+def uninvoiced(session: Session, period: Span, payers: set[int]) -> list[str]:
+    """Which of the payers never got an invoice for a period."""
+    lacking = payers - payers_with_invoice(session, period).keys()
+    return sorted(one.slug for one in tenants.listed(session) if one.id in lacking) if lacking else []
+
+
+def add_files(session: Session, period: str, files: Sequence[KeptFile]) -> None:
+    """The files of a month that is closed and has none yet."""
+    close_id = session.exec(select(BookCloseRow.id).where(BookCloseRow.period == period)).one()
+    assert close_id is not None
     session.add_all(ClosedFileRow(close_id=close_id, name=one.name, sha256=one.sha256, size=one.size) for one in files)
 
 
@@ -93,4 +122,7 @@ def _closed(session: Session, row: BookCloseRow) -> Closed:
     files = session.exec(select(ClosedFileRow).where(ClosedFileRow.close_id == row.id).order_by(col(ClosedFileRow.id)))
     kept = tuple(KeptFile(one.name, one.sha256, one.size) for one in files)
     assert row.id is not None
-    return Closed(row.id, row.period, row.closed_at, row.closed_by, row.carried, kept)
+    usage = (
+        None if row.charged_until is None else FrozenUsage(row.charged_until, row.charges or 0, row.usage_digest or "")
+    )
+    return Closed(row.id, row.period, row.closed_at, row.closed_by, row.carried, kept, usage)

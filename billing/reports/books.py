@@ -47,6 +47,7 @@ class Owing:
     status: str
     amount_due: int
     remaining: int
+    tenant_name: str = ""
 
 
 JOURNAL: Final = (
@@ -59,6 +60,7 @@ AGING: Final = (
     Column("days_overdue", Kind.WHOLE), Column("status"), Column("amount_due", Kind.AMOUNT, of="currency"),
     Column("remaining", Kind.AMOUNT, of="currency"),
     *(Column(name, Kind.AMOUNT, of="currency") for name, _ in AGES), Column(OLDEST, Kind.AMOUNT, of="currency"),
+    Column("tenant_name"),
 )  # fmt: skip
 STATEMENT: Final = (
     Column("booked_on", Kind.DAY), Column("happened_at", Kind.TIME), Column("kind"), Column("account"), Column("invoice"),
@@ -94,7 +96,7 @@ def aging_rows(owing: Iterable[Owing], exponents: Exponents, on: date) -> Iterat
         ages = [remaining if name == bucket else "" for name in (*(name for name, _ in AGES), OLDEST)]
         yield (
             one.tenant, one.invoice, one.currency, one.issued_at, one.due_at, days, one.status,
-            decimal_text(one.amount_due, exponent), remaining, *ages,
+            decimal_text(one.amount_due, exponent), remaining, *ages, one.tenant_name,
         )  # fmt: skip
 
 

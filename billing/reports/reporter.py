@@ -9,7 +9,8 @@ from billing.core.errors import NotFound
 from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Database
-from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx
+from billing.pricing.store.used import used
+from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx, usage
 from billing.reports.rows import ReconciliationRow, cells, columns
 from billing.reports.table import Table
 from billing.reports.to_beancount import Line
@@ -32,12 +33,13 @@ class Reporter:
 
     def reconciliation_rows(self, period: Span) -> list[ReconciliationRow]:
         with self._database.transaction() as session:
-            return store.reconciliation(session, period, _label(period), self._tokens, self._chains)
+            return list(store.reconciliation(session, period, _label(period), self._tokens, self._chains))
 
     def reconciliation(self, period: Span, file_format: Format) -> Iterator[bytes]:
         """One row for each invoice and payment of a month."""
-        rows = [cells(row) for row in self.reconciliation_rows(period)]
-        yield from _written(Table("reconciliation", _label(period), columns(), rows), file_format)
+        with self._database.transaction() as session:
+            found = store.reconciliation(session, period, _label(period), self._tokens, self._chains)
+            yield from _written(Table("reconciliation", _label(period), columns(), map(cells, found)), file_format)
 
     def journal(self, period: Span, file_format: Format) -> Iterator[bytes]:
         """Every posting booked in a month."""
@@ -82,12 +84,18 @@ class Reporter:
             rows = books.statement_rows(before, postings, store.exponents(session))
             yield from _written(Table("statement", f"{tenant} {_label(period)}", books.STATEMENT, rows), file_format)
 
+    def usage(self, period: Span, file_format: Format) -> Iterator[bytes]:
+        """Every device's billable time at every price, and what was charged for it."""
+        with self._database.transaction() as session:
+            rows = usage.rows(used(session, period), store.exponents(session))
+            yield from _written(Table("usage", _label(period), usage.USAGE, rows), file_format)
+
 
 def _written(table: Table, file_format: Format) -> Iterator[bytes]:
     if file_format is Format.JSON:
         yield from to_json.chunks(table)
     elif file_format is Format.XLSX:
-        yield to_xlsx.document(table)
+        yield from to_xlsx.chunks(table)
     else:
         for line in to_csv.lines(table.header, table.rows):
             yield line.encode()

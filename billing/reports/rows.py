@@ -44,6 +44,7 @@ class ReconciliationRow:
     rate_source: str
     ledger_entry: str
     address: str
+    tenant_name: str
 
 
 COLUMNS = {"sender": "from", "receiver": "to"}

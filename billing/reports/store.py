@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlmodel import Session
 
 from billing.chain.store import tokens
@@ -21,7 +21,8 @@ AT_ONCE: Final = 5_000
 _RECONCILIATION = """
     WITH paid AS (
       SELECT invoice_id, sum(value_units) AS value FROM payment WHERE disposition = 'matched' GROUP BY invoice_id)
-    SELECT i.number, n.slug AS tenant, i.currency, i.exponent, i.amount_due, i.status AS invoice_status, a.address,
+    SELECT i.number, n.slug AS tenant, coalesce(nullif(n.legal_name, ''), n.name) AS tenant_name, i.currency,
+           i.exponent, i.amount_due, i.status AS invoice_status, a.address,
            t.id AS transfer_id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index, t.block_number,
            t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,
            p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units, p.rate,
@@ -37,7 +38,7 @@ _RECONCILIATION = """
       LEFT JOIN paid ON paid.invoice_id = i.id
      WHERE i.period && tstzrange(:start, :end)
     UNION ALL
-    SELECT '', '', '', 0, 0, '', a.address, t.id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index,
+    SELECT '', '', '', '', 0, 0, '', a.address, t.id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index,
            t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,
            p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units, p.rate,
            p.rate_source, 0,
@@ -52,14 +53,15 @@ _RECONCILIATION = """
 
 def reconciliation(
     session: Session, period: Span, label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
-) -> list[ReconciliationRow]:
+) -> Iterator[ReconciliationRow]:
     """The rows of a period: its invoices with every transfer to their addresses, and stray money that came in during it."""
-    rows = session.execute(text(_RECONCILIATION), {"start": period.start, "end": period.end})
-    return [_row(dict(row._mapping), label, known, chains) for row in rows]
+    values = {"start": period.start, "end": period.end}
+    for row in session.connection().execution_options(yield_per=AT_ONCE).execute(text(_RECONCILIATION), values):
+        yield _row(row._mapping, label, known, chains)
 
 
 def _row(
-    r: Mapping[str, Any], label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
+    r: RowMapping, label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
 ) -> ReconciliationRow:
     exponent = r["exponent"]
     invoiced = bool(r["number"])
@@ -105,6 +107,7 @@ def _row(
         rate_source=r["rate_source"] or "",
         ledger_entry=r["entries"] or "",
         address=_shown(r["address"]),
+        tenant_name=r["tenant_name"],
     )
 
 
@@ -167,22 +170,27 @@ def owed_before(session: Session, tenant_id: int, day: date) -> dict[str, int]:
     return {row.asset: int(row.units) for row in rows}
 
 
-def owing(session: Session, on: date) -> list[Owing]:
+def owing(session: Session, on: date) -> Iterator[Owing]:
     """What was left of each invoice at the end of a day, by what was booked until then. The longest due first."""
-    rows = session.execute(
-        text(
-            "SELECT i.number, n.slug, i.currency, i.issued_at, i.due_at, i.status, i.amount_due, r.units FROM invoice i"
-            " JOIN tenant n ON n.id = i.tenant_id JOIN ("
-            "  SELECT p.invoice_id, sum(p.units) AS units FROM posting p JOIN entry e ON e.id = p.entry_id"
-            "   WHERE p.account = 'receivable' AND e.booked_on <= :day GROUP BY 1 HAVING sum(p.units) <> 0) AS r"
-            "  ON r.invoice_id = i.id ORDER BY i.due_at, i.id"
-        ),
-        {"day": on},
+    rows = (
+        session.connection()
+        .execution_options(yield_per=AT_ONCE)
+        .execute(
+            text(
+                "SELECT i.number, n.slug, i.currency, i.issued_at, i.due_at, i.status, i.amount_due, r.units,"
+                " coalesce(nullif(n.legal_name, ''), n.name) AS name FROM invoice i"
+                " JOIN tenant n ON n.id = i.tenant_id JOIN ("
+                "  SELECT p.invoice_id, sum(p.units) AS units FROM posting p JOIN entry e ON e.id = p.entry_id"
+                "   WHERE p.account = 'receivable' AND e.booked_on <= :day GROUP BY 1 HAVING sum(p.units) <> 0) AS r"
+                "  ON r.invoice_id = i.id ORDER BY i.due_at, i.id"
+            ),
+            {"day": on},
+        )
     )
-    return [
-        Owing(r.number, r.slug, r.currency, r.issued_at, r.due_at, r.status, int(r.amount_due), int(r.units))
-        for r in rows
-    ]
+    for r in rows:
+        yield Owing(
+            r.number, r.slug, r.currency, r.issued_at, r.due_at, r.status, int(r.amount_due), int(r.units), r.name
+        )  # fmt: skip
 
 
 def exponents(session: Session) -> Exponents:

@@ -1,16 +1,17 @@
 """XLSX: a sheet with typed columns and a header that stays, and a sheet of totals. Rows go through a file: memory stays flat."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from io import BytesIO
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import IO, Any, Final
 
 from xlsxwriter import Workbook
 
 from billing.core.errors import Invalid
 from billing.reports.table import Column, Kind, Table
 
+CHUNK: Final = 1 << 20
 ROWS_MAX: Final = 1_048_575
 """Below the header, as the format allows."""
 DIGITS_MAX: Final = 15
@@ -30,10 +31,17 @@ Totals = dict[str, dict[str, Decimal]]
 """{what it is an amount of: {column: sum}}."""
 
 
-def document(table: Table) -> bytes:
-    """The whole file. Raises Invalid for more rows than the format has room for."""
-    buffer = BytesIO()
-    book = Workbook(buffer, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+def chunks(table: Table) -> Iterator[bytes]:
+    """The file, once all of it was written to a temporary one. Raises Invalid for more rows than the format has room for."""
+    with TemporaryFile() as file:
+        _write_book(table, file)
+        file.seek(0)
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _write_book(table: Table, file: IO[bytes]) -> None:
+    book = Workbook(file, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     book.set_properties({"title": f"{table.name} {table.span}", "created": EPOCH.replace(tzinfo=None)})
     sheet, bold = book.add_worksheet(table.name[:31]), book.add_format({"bold": True, "bottom": 1})
     formats = {kind: book.add_format(look) for kind, look in FORMATS.items()}
@@ -51,7 +59,6 @@ def document(table: Table) -> bytes:
     if any(column.of for column in table.columns):
         _totals(book.add_worksheet("totals"), table.columns, totals, (bold, formats[Kind.AMOUNT]))
     book.close()
-    return buffer.getvalue()
 
 
 def _write(sheet: Any, place: tuple[int, int], kind: Kind, value: object, look: Any) -> None:

@@ -9,6 +9,7 @@ from billing.bootstrap import App
 from billing.db import migrate
 from billing.web import auth, errors
 from billing.web.api import (
+    closes,
     conservation,
     cycles,
     devices,
@@ -18,6 +19,7 @@ from billing.web.api import (
     invoices,
     leases,
     payments,
+    reports,
     tenants,
     usage,
 )
@@ -44,6 +46,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     invoices.router,
     payments.router,
     exceptions.router,
+    reports.router,
+    closes.router,
 )
 
 

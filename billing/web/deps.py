@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.bootstrap import App
 from billing.chain.tokens import Listing as TokenListing
 from billing.chain.watcher import Chain
+from billing.closing.closer import Closer
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.events.ingester import Ingester
+from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
 
@@ -33,6 +35,8 @@ class Wired:
         self.clock: Clock = app.clock
         self.registrar: Registrar = app.registrar
         self.ingester: Ingester = app.ingester
+        self.reporter: Reporter = app.reporter
+        self.closer: Closer = app.closer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

@@ -43,3 +43,25 @@ def test_what_cannot_be_written_leaves_nothing_behind(site: Site, tmp_path: Path
     target.write_text("before")
     site("export", "statement", "nobody", "--period", "2026-10", "--output", target).refused("no tenant nobody", code=1)
     assert target.read_text() == "before" and list(tmp_path.iterdir()) == [target]
+
+
+def test_usage_is_charged_as_invoiced(site: Site, tmp_path: Path) -> None:
+    rows = site("export", "usage", "--period", site.period, "--format", "json").json()["rows"]
+    totals: dict[str, Decimal] = {}
+    for row in rows:
+        totals[row["invoice"]] = totals.get(row["invoice"], Decimal(0)) + Decimal(row["amount"])
+    invoices = site("invoice", "list", "--json").json()
+    assert totals == {one["number"]: Decimal(one["total"]) for one in invoices}
+    assert {row["customer"] for row in rows} == {"", "delta"}
+    sheet = tmp_path / "usage.xlsx"
+    site("export", "usage", "--period", site.period, "--format", "xlsx", "--output", sheet).ok()
+    assert load_workbook(sheet)["usage"].max_row == len(rows) + 1
+
+
+def test_exports_refuse_what_they_do_not_know(site: Site) -> None:
+    site("export", "usage", "--period", "2026-10", "--format", "pdf").refused(
+        "'pdf' is not known", "csv, json, xlsx", code=2
+    )
+    site("export", "usage", "--period", "2026-00").refused("is not a period", code=2)
+    site("export", "aging", "--period", "2026-10", "--on", "2026-10-01").refused("say two things", code=2)
+    site("export", "aging", "--period", "2020-01").refused("are not closed", code=2)

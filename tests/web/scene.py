@@ -11,7 +11,7 @@ from billing.bootstrap import App
 from billing.chain import store as chain
 from billing.chain.block import Block, Log
 from billing.chain.lifecycle import ChainState
-from billing.chain.store import reach, tokens
+from billing.chain.store import proofs, reach, tokens
 from billing.core.clock import ManualClock
 from billing.core.keccak import keccak256
 from billing.core.onchain import Address, Hash32, to_hash
@@ -98,6 +98,16 @@ class Scene:
         with self.app.database.transaction() as session:
             chain.orphan_above(session, CHAIN, 100, self.clock.now())
         self.app.reconciler.tick()
+
+    def over(self, period: Span) -> None:
+        """The month is over, and the chain is final and proven past its end."""
+        self.clock.move_to(period.end + timedelta(days=2))
+        self.mine(15)
+        with self.app.database.transaction() as session:
+            newest = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
+            chain.add_blocks(session, CHAIN, [newest])
+            reach.set_reach(session, CHAIN, self.head, self.head, self.clock.now())
+            proofs.advance(session, CHAIN, proofs.proven(session, CHAIN), self.head, self.clock.now())
 
     def stop_chain(self) -> None:
         with self.app.database.transaction() as session:

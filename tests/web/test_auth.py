@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from billing.bootstrap import App
+from billing.core.period import month
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
@@ -44,6 +45,12 @@ RULES: Final = {
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
+    ("GET", "/api/v1/reports/{report}"): STAFF,
+    ("GET", "/api/v1/reports/statement"): EVERYBODY,
+    ("GET", "/api/v1/closes"): STAFF,
+    ("GET", "/api/v1/closes/{period}"): STAFF,
+    ("GET", "/api/v1/closes/{period}/files/{name}"): STAFF,
+    ("POST", "/api/v1/closes"): {F},
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -66,11 +73,14 @@ BODIES: Final = {
     ("POST", "/api/v1/maintenance/{reference}/end"): {"reason": "done"},
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
+    ("POST", "/api/v1/closes"): {"period": "2026-12"},
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
     "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
+    "/api/v1/reports/statement": "?tenant=acme&period=2026-10",
+    "/api/v1/reports/{report}": "?period=2026-10",
 }
 
 
@@ -105,7 +115,13 @@ def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
 def called(one: Client, method: str, path: str, number: str) -> int:
     reference = "fans" if "maintenance" in path else "lease-acme"
     url = path.format(
-        slug="acme", reference=reference, number=number, exclusion=1 if "accept" in path else 2
+        slug="acme",
+        reference=reference,
+        number=number,
+        exclusion=1 if "accept" in path else 2,
+        report="journal",
+        period="2026-11",
+        name="journal.csv",
     ) + QUERIES.get(path, "")
     body = BODIES.get((method, path))
     return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
@@ -122,6 +138,8 @@ def test_every_role_on_every_route(scene: Scene) -> None:
                 " FROM gpu CROSS JOIN generate_series(1, 2)"
             )
         )
+    scene.over(month(2026, 12))
+    scene.app.closer.close(month(2026, 11), actor="test")
     callers = {role: scene.client(role, "acme" if role is T else "") for role in KeyRole}
     nobody = Client(create_app(scene.app))
     for (method, path), allowed in sorted(RULES.items()):
@@ -162,6 +180,8 @@ def test_a_tenant_sees_its_own_and_nobody_elses(scene: Scene) -> None:
     assert {one["tenant"] for one in acme.json("/api/v1/payments")["items"]} == {"acme"}
     assert {one["tenant"] for one in acme.json("/api/v1/leases")["items"]} == {"acme"}
     assert acme.json("/api/v1/usage?from=2026-10-01&to=2026-11-01")["tenant"] == "acme"
+    statement = acme.json("/api/v1/reports/statement?period=2026-11&format=json")
+    assert {one["invoice"] for one in statement["rows"]} == {first.number}
     assert acme.get(f"/api/v1/invoices/{first.number}").status_code == 200
     assert acme.get(f"/api/v1/invoices/{first.number}/document").status_code == 200
 
@@ -179,6 +199,7 @@ def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene
         ("/api/v1/leases", "?tenant={number}", "beta", "nobody"),
         ("/api/v1/usage", "?from=2026-10-01&to=2026-11-01&tenant={number}", "beta", "nobody"),
         ("/api/v1/tenants/{slug}/standing", "", "beta", "nobody"),
+        ("/api/v1/reports/statement", "?period=2026-11&tenant={number}", "beta", "nobody"),
     )
     assert {path for path, *_ in tried} == {path for (_, path), roles in RULES.items() if T in roles}
     for route, query, theirs, nobodys in tried:

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
@@ -146,6 +146,7 @@ class ChargeRow(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("kind in ('usage', 'cancel')", name="kind"),
         CheckConstraint("line_kind in ('usage', 'fee', 'minimum', 'discount')", name="line_kind"),
+        Index("ix_charge_start", text("lower(during)")),
         CheckConstraint("(meter is null) = (quantity is null)", name="metered"),
         CheckConstraint("meter is null or (seconds = 0 and device_id is null)", name="no_time"),
     )

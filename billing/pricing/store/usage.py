@@ -20,7 +20,7 @@ _PIECES = """
     own AS (
       SELECT tenant_id, sku FROM unnest(CAST(:own_tenants AS bigint[]), CAST(:own_skus AS text[])) AS o(tenant_id, sku))"""
 
-_PRICED = (
+PRICED = (
     _PIECES
     + """,
     used AS (
@@ -38,7 +38,7 @@ _PRICED = (
 )
 
 
-def _values(period: Span, prices: Prices, tenant_ids: Iterable[int] | None) -> dict[str, Any]:
+def values(period: Span, prices: Prices, tenant_ids: Iterable[int] | None) -> dict[str, Any]:
     """`tenant_id` 0 stands for everybody who has no price of its own."""
     groups = prices.groups
     devices = [piece for piece in prices.pieces if not groups[piece.group].meter]
@@ -69,7 +69,7 @@ def unpriced(session: Session, period: Span, prices: Prices) -> list[Unpriced]:
     """What was used in a period but has no SKU or no price then."""
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """,
     covered AS (
       SELECT id, sum(extract(epoch FROM upper(part) - lower(part)))::bigint AS seconds FROM priced GROUP BY id)
@@ -81,7 +81,7 @@ def unpriced(session: Session, period: Span, prices: Prices) -> list[Unpriced]:
     HAVING sum(extract(epoch FROM upper(used.during) - lower(used.during))::bigint - coalesce(covered.seconds, 0)) <> 0
      ORDER BY used.model, used.profile"""
         ),
-        _values(period, prices, None),
+        values(period, prices, None),
     )
     found = []
     for row in rows:
@@ -98,12 +98,12 @@ def quantities(
     """Seconds by tenant, device and price within a period."""
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """
     SELECT tenant_id, device_id, grp, sum(extract(epoch FROM upper(part) - lower(part)))::bigint AS seconds
       FROM priced GROUP BY tenant_id, device_id, grp"""
         ),
-        _values(period, prices, tenant_ids),
+        values(period, prices, tenant_ids),
     )
     found = []
     for r in rows:
@@ -122,10 +122,10 @@ def evidence(
     session: Session, period: Span, prices: Prices, tenant_ids: Iterable[int] | None = None
 ) -> dict[LineKey, LineEvidence]:
     """The evidence of all that is priced together. The digest is SHA-256 over the sorted lines `device start end`."""
-    values = _values(period, prices, tenant_ids)
+    asked = values(period, prices, tenant_ids)
     rows = session.execute(
         text(
-            _PRICED
+            PRICED
             + """,
     seen AS (
       SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
@@ -148,9 +148,9 @@ def evidence(
       FROM priced LEFT JOIN measured ON measured.id = priced.id AND measured.part = priced.part
      GROUP BY tenant_id, grp"""
         ),
-        values,
+        asked,
     )
-    excluded = _excluded(session, prices, values)
+    excluded = _excluded(session, prices, asked)
     found = {}
     for r in rows:
         key = _key(prices.groups[r.grp], r.tenant_id)
@@ -158,7 +158,7 @@ def evidence(
     return found
 
 
-def _excluded(session: Session, prices: Prices, values: dict[str, Any]) -> dict[LineKey, list[tuple[str, int]]]:
+def _excluded(session: Session, prices: Prices, asked: dict[str, Any]) -> dict[LineKey, list[tuple[str, int]]]:
     """Seconds by line and reason: exclusions of leases, and gaps between two runs of the same observed tenant."""
     rows = session.execute(
         text(
@@ -197,7 +197,7 @@ def _excluded(session: Session, prices: Prices, values: dict[str, Any]) -> dict[
      WHERE NOT isempty(e.during) AND (CAST(:tenants AS bigint[]) IS NULL OR e.tenant_id = ANY(:tenants))
      GROUP BY e.tenant_id, p.grp, e.reason ORDER BY e.reason"""
         ),
-        values,
+        asked,
     )
     found: dict[LineKey, list[tuple[str, int]]] = {}
     for r in rows:
