@@ -19,6 +19,7 @@ from billing.cli import (
     meter,
     notices,
     operate,
+    owners,
     payments,
     prices,
     sweep,
@@ -58,6 +59,7 @@ for commands, name in (
     (books.ledger, "ledger"),
     (books.books, "books"),
     (exports.app, "export"),
+    (owners.app, "owner"),
     (apikeys.app, "apikey"),
 ):
     app.add_typer(commands, name=name)

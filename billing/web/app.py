@@ -16,6 +16,7 @@ from billing.web.api import (
     exclusions,
     invoices,
     leases,
+    owners,
     payments,
     tenants,
     usage,
@@ -42,6 +43,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     invoices.router,
     payments.router,
     exceptions.router,
+    owners.router,
 )
 
 

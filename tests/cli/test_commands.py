@@ -71,6 +71,8 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("meter", "exclusions", "list"): ((), {"id", "state", "tenant", "lease", "host", "gpu", "from", "to", "seconds", "reason", "evidence"}),
     ("meter", "conservation"): (("--day", "DAY"), {"span", "gpus", "gpu_seconds", "categories", "difference_slot_seconds"}),
     ("meter", "status"): ((), {"sources", "gaps", "unknown_labels"}),
+    ("owner", "list"): ((), {"owner", "name", "legal_name", "country", "email", "owed"}),
+    ("owner", "show"): (("north",), {"owner", "name", "fees", "shares"}),
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),

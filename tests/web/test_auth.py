@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from billing.bootstrap import App
+from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
@@ -42,6 +43,8 @@ RULES: Final = {
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
+    ("GET", "/api/v1/owners"): STAFF,
+    ("GET", "/api/v1/owners/{slug}/statement"): STAFF,
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -66,6 +69,7 @@ BODIES: Final = {
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
+    "/api/v1/owners/{slug}/statement": "?period=2026-10",
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
     "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
 }
@@ -111,6 +115,7 @@ def called(one: Client, method: str, path: str, number: str) -> int:
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
     with scene.app.database.transaction() as session:
         session.execute(
             text(
