@@ -4,6 +4,7 @@ from functools import cached_property
 
 from billing.bootstrap.books import BookParts
 from billing.owners.importer import ShareImporter
+from billing.owners.payer import Payer
 from billing.owners.registrar import OwnerRegistrar
 from billing.owners.settler import Settler
 
@@ -22,3 +23,7 @@ class OwnerParts(BookParts):
     @cached_property
     def settler(self) -> Settler:
         return Settler(self.database, self.clock, self._fences.invoicer)
+
+    @cached_property
+    def payer(self) -> Payer:
+        return Payer(self.database, self.clock, self.wallet)

@@ -21,6 +21,7 @@ from billing.cli import (
     operate,
     owners,
     payments,
+    payouts,
     prices,
     sweep,
     tenants,
@@ -67,6 +68,7 @@ operate.add_to(app)
 verify.add_to(app)
 books.add_to(app)
 payments.add_to(app)
+payouts.add_to(owners.app)
 
 
 def _version(wanted: bool) -> None:

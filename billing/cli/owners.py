@@ -11,9 +11,7 @@ from billing.cli.exports import _known as known
 from billing.cli.exports import _write as write
 from billing.cli.options import AsJson, Period, Why, read_bytes, span
 
-app = typer.Typer(
-    help="Owners of GPUs: add, list, show, share, end-share, import, fee, settle, statement.", no_args_is_help=True
-)
+app = typer.Typer(help="Owners of GPUs: their shares, what they earned, and what they are paid.", no_args_is_help=True)
 
 
 @app.command()

@@ -106,6 +106,7 @@ def _own(site: Site) -> None:
     """north owns a third of acme's GPU. Nothing is settled yet."""
     site("owner", "add", "north", "--title", "North Fund", "--country", "NO", "--fee", "250").ok()
     site("owner", "share", "north", "1/3", "--from", rfc3339(site.start), "--gpu", "GPU-acme").ok()
+    site("owner", "payee", "north", "anvil", site.node.accounts[6], "--reason", "by letter").ok()
 
 
 @pytest.fixture

@@ -73,6 +73,8 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("meter", "status"): ((), {"sources", "gaps", "unknown_labels"}),
     ("owner", "list"): ((), {"owner", "name", "legal_name", "country", "email", "owed"}),
     ("owner", "show"): (("north",), {"owner", "name", "fees", "shares"}),
+    ("owner", "payees"): ((), {"owner", "chain", "address", "proposed_by", "proposed_at", "confirmed_by", "confirmed_at", "ended_at"}),
+    ("owner", "payout-plan"): (("anvil", "--token", "USDC"), {"chain", "chain_id", "treasury", "token", "amount_units", "treasury_units", "transactions", "left_out"}),
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),

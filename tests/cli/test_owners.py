@@ -1,7 +1,11 @@
 """Owners at the command line: from a share to a statement."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from billing.core.onchain import checksum
 from billing.core.period import rfc3339
 from tests.cli.scene import Site
 
@@ -27,7 +31,7 @@ def test_an_owner_earns_its_share_of_what_was_paid_and_has_a_statement(branch: S
     branch("owner", "fee", "north", "500", "--from", rfc3339(branch.start), "--reason", "new contract").ok()
     branch("owner", "settle").ok()
     assert branch("owner", "list", "--json").json()[0]["owed"] == ["30.40 USD"]
-    assert branch("audit", "--offline").ok()
+    branch("audit", "--offline").ok()
 
 
 def test_shares_come_from_a_file_and_end(branch: Site, tmp_path: Path) -> None:
@@ -47,3 +51,24 @@ def test_shares_come_from_a_file_and_end(branch: Site, tmp_path: Path) -> None:
     assert "was cancelled" in branch("owner", "end-share", gone, "--at", "2026-01-01", "--reason", "mistyped").ok().out
     assert "ends at" in branch("owner", "end-share", str(shares[2]["id"]), "--reason", "sold").ok().out
     assert len(branch("owner", "show", "north", "--json").json()["shares"]) == 2
+
+
+def test_an_owner_is_paid_at_an_address_that_two_people_gave(branch: Site, tmp_path: Path) -> None:
+    branch("owner", "settle").ok()
+    place, file = checksum(branch.node.accounts[5]), tmp_path / "payout.json"
+    plan = ("owner", "payout-plan", "anvil", "--token", "USDC")
+    assert "no confirmed address" in branch(*plan).ok().out
+    branch(*plan, "--output", file).refused("nobody to pay", code=1)
+    branch("owner", "payee", "north", "anvil", place, "--reason", "by letter").ok()
+    branch("owner", "confirm-payee", "north", "anvil", place, "--reason", "x").refused("somebody else", code=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LOGNAME", "second")
+        branch("owner", "confirm-payee", "north", "anvil", place, "--reason", "by telephone").ok()
+    found = branch(*plan, "--json").json()
+    assert (found["amount_units"], found["left_out"]) == ("31200000", [])
+    assert "sweep first" in branch(*plan, "--output", file).ok().out
+    (transaction,) = json.loads(file.read_text())["transactions"]
+    assert transaction["data"] == found["transactions"][0]["data"] and transaction["to"] == checksum(branch.usdc)
+    payee = branch("owner", "payees", "north", "--json").json()[-1]
+    assert (payee["address"], payee["confirmed_by"]) == (place, "cli:second")
+    branch("owner", "paid", "north", "0x" + "12" * 32, "--reason", "October").refused("sent nothing", code=1)
