@@ -26,8 +26,8 @@ from billing.wallets.wallet import ForwarderWallet, Wallet
 
 
 class Payer:
-    def __init__(self, database: Database, clock: Clock, wallet: Wallet | None) -> None:
-        """`wallet` is the configured one: its treasury pays."""
+    def __init__(self, database: Database, clock: Clock, wallet: Wallet | None = None) -> None:
+        """`wallet` is the configured one: its treasury pays. Without it nothing can be planned."""
         self._database, self._clock, self._wallet = database, clock, wallet
 
     def propose(self, owner: str, chain_id: int, address: Address, *, reason: str, actor: str) -> None:

@@ -83,3 +83,19 @@ def test_the_api_tells_owners_and_statements(earning: Scene) -> None:
     wrong = {"?period=2026-13": 400, "?period=x": 400, "": 422, "?period=2026-10&x=1": 422}
     for query, status in wrong.items():
         assert client.get(f"/api/v1/owners/north/statement{query}").status_code == status
+
+
+def test_an_address_is_proposed_and_confirmed_by_two_keys(earning: Scene) -> None:
+    first, second = earning.client(KeyRole.FINANCE), earning.client(KeyRole.FINANCE)
+    body = {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "by letter"}
+    path = "/api/v1/owners/north"
+    proposed = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
+    again = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
+    assert proposed.status_code == HTTPStatus.CREATED and proposed.json() == again.json()
+    assert first.post(f"{path}/confirm-payee", body).status_code == HTTPStatus.CONFLICT
+    confirmed = second.post(f"{path}/confirm-payee", body)
+    assert confirmed.status_code == HTTPStatus.OK and confirmed.json()["confirmed_by"].startswith("api:finance")
+    assert [one["confirmed_at"] is not None for one in first.json(f"{path}/payees")["items"]] == [True]
+    wrong = ({**body, "chain_id": 1}, {**body, "address": "0x12"}, {**body, "reason": ""}, {**body, "x": 1})
+    for one in wrong:
+        assert first.post(f"{path}/payees", one).status_code in (400, 422)

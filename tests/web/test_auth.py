@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from billing.bootstrap import App
+from billing.core.onchain import Address
 from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
@@ -45,6 +46,9 @@ RULES: Final = {
     ("GET", "/api/v1/exceptions"): STAFF,
     ("GET", "/api/v1/owners"): STAFF,
     ("GET", "/api/v1/owners/{slug}/statement"): STAFF,
+    ("GET", "/api/v1/owners/{slug}/payees"): STAFF,
+    ("POST", "/api/v1/owners/{slug}/payees"): {F},
+    ("POST", "/api/v1/owners/{slug}/confirm-payee"): {F},
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -52,6 +56,8 @@ PUBLIC: Final = {
 }  # fmt: skip
 
 BODIES: Final = {
+    ("POST", "/api/v1/owners/{slug}/payees"): {"chain_id": 31337, "address": "0x" + "13" * 20, "reason": "moved"},
+    ("POST", "/api/v1/owners/{slug}/confirm-payee"): {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "told"},
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
@@ -116,6 +122,7 @@ def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
     scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
+    scene.app.payer.propose("acme", 31337, Address("0x" + "12" * 20), reason="told", actor="test")
     with scene.app.database.transaction() as session:
         session.execute(
             text(

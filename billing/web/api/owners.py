@@ -1,20 +1,26 @@
-"""Owners of GPUs: who they are, what they are owed, and their statements."""
+"""Owners of GPUs: who they are, what they are owed, their statements, and where they are paid."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from billing.core.errors import Invalid
 from billing.core.money import decimal_text
-from billing.core.period import parse_month
+from billing.core.onchain import checksum, parse_address
+from billing.core.period import parse_month, rfc3339
+from billing.db.engine import Session
 from billing.owners import store
-from billing.owners.store import settled
+from billing.owners.payer import Payer
+from billing.owners.payout import Payee
+from billing.owners.store import payees, settled
 from billing.reports.owners import Statement, statements
-from billing.web.auth import Staff
+from billing.web.auth import Finance, Staff
 from billing.web.bodies import Route
-from billing.web.deps import Listing, PageQuery, Web, sliced
+from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
-from billing.web.schemas import Slug
+from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
+from billing.web.schemas import Name, Slug
 
 router = APIRouter(prefix="/api/v1/owners", tags=["owners"], responses=PROBLEM_RESPONSES, route_class=Route)
 
@@ -73,6 +79,28 @@ class StatementOut(BaseModel):
     currencies: list[CurrencyOut]
 
 
+class PayeeOut(BaseModel):
+    """It counts from `confirmed_at` until `ended_at`."""
+
+    chain_id: int
+    address: str
+    proposed_by: str
+    proposed_at: str
+    confirmed_by: str | None
+    confirmed_at: str | None
+    ended_at: str | None
+
+
+class PayeeIn(BaseModel):
+    """Where an owner is paid on a chain. Who confirms gets it from the owner anew, and is not who proposed it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    chain_id: int = Field(ge=1, le=2**53 - 1)
+    address: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    reason: Name
+
+
 class StatementQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -109,6 +137,63 @@ def owner_statement(
     with web.database.transaction() as session:
         found = statements(session, slug, parse_month(query.period))
     return StatementOut(owner=slug, period=query.period, currencies=[_currency(one) for one in found])
+
+
+@router.get("/{slug}/payees", summary="Where an owner is paid, and was")
+def list_payees(
+    web: Web, caller: Staff, slug: Annotated[Slug, Path()], query: Annotated[PageQuery, Query()]
+) -> Listing[PayeeOut]:
+    after = query.after("payees")
+    with web.database.transaction() as session:
+        found = payees.listed(session, owner_id=store.by_slug(session, slug).id)
+    page = sliced("payees", [(one.id, one) for one in found if one.id > after][: query.limit + 1], query.limit)
+    return Listing(items=[_payee(one) for one in page.rows], next_cursor=page.next_cursor)
+
+
+@router.post("/{slug}/payees", summary="Propose where an owner is paid", status_code=201, response_model=PayeeOut)
+def propose_payee(
+    web: Web, caller: Finance, slug: Annotated[Slug, Path()], body: PayeeIn, key: IdempotencyKey = None
+) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        place = parse_address(body.address)
+        Payer(joined, web.clock).propose(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        return Answer(201, _newest(session, slug))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/payees", body), write)
+
+
+@router.post("/{slug}/confirm-payee", summary="Confirm where an owner is paid", response_model=PayeeOut)
+def confirm_payee(
+    web: Web, caller: Finance, slug: Annotated[Slug, Path()], body: PayeeIn, key: IdempotencyKey = None
+) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        place = parse_address(body.address)
+        Payer(joined, web.clock).confirm(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        return Answer(200, _newest(session, slug))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/confirm-payee", body), write)
+
+
+def _chain(web: Wired, body: PayeeIn) -> int:
+    if body.chain_id not in web.chains:
+        raise Invalid(f"chain {body.chain_id} is not configured", remedy="see [[chains]]")
+    return body.chain_id
+
+
+def _newest(session: Session, slug: str) -> PayeeOut:
+    return _payee(payees.listed(session, owner_id=store.by_slug(session, slug).id)[-1])
+
+
+def _payee(one: Payee) -> PayeeOut:
+    return PayeeOut(
+        chain_id=one.chain_id,
+        address=checksum(one.address),
+        proposed_by=one.proposed_by,
+        proposed_at=rfc3339(one.proposed_at),
+        confirmed_by=one.confirmed_by or None,
+        confirmed_at=None if one.confirmed_at is None else rfc3339(one.confirmed_at),
+        ended_at=None if one.ended_at is None else rfc3339(one.ended_at),
+    )
 
 
 def _currency(one: Statement) -> CurrencyOut:
