@@ -69,26 +69,24 @@ class Payer:
             held = ledger.balance(session, treasury_account(token.chain_id, token.symbol), asset)
             plan = PayoutPlan(self._wallet.treasury, token, held)
             wanted = [store.by_slug(session, slug) for slug in dict.fromkeys(owners)] or store.listed(session)
+            currency = Asset(token.currency, settled.exponents(session).get(token.currency, 0))
             for owner in wanted:
-                self._add(session, plan, owner)
+                self._add(session, plan, owner, currency)
         return plan
 
     @staticmethod
-    def _add(session: Session, plan: PayoutPlan, owner: Owner) -> None:
+    def _add(session: Session, plan: PayoutPlan, owner: Owner, currency: Asset) -> None:
         token = plan.token
         owed = settled.owed(session, owner.slug).get(token.currency, 0)
-        exponent = settled.exponents(session).get(token.currency, 0)
         present = [
             one
             for one in payees.listed(session, owner_id=owner.id, chain_id=token.chain_id)
             if one.confirmed_at is not None and one.ended_at is None
         ]
         seen = payees.unmarked(session, owner.id, token.chain_id)
-        payout = (
-            payout_of(owner.slug, present[0].address, token, owed, Asset(token.currency, exponent)) if present else None
-        )
+        payout = payout_of(owner.slug, present[0].address, token, owed, currency) if present else None
         if owed <= 0:
-            plan.left_out.append((owner.slug, f"is owed {decimal_text(owed, exponent)} {token.currency}"))
+            plan.left_out.append((owner.slug, f"is owed {decimal_text(owed, currency.exponent)} {currency.code}"))
         elif not present:
             plan.left_out.append((owner.slug, "has no confirmed address on this chain (owner payee)"))
         elif seen:

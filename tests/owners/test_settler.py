@@ -1,5 +1,6 @@
 """Settling follows what was collected: forth, back, and never twice."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -10,9 +11,10 @@ from billing.core.period import FOREVER, Span
 from billing.ledger import store as ledger
 from billing.owners import store
 from billing.owners.registrar import Wanted
-from billing.owners.share import Owner, parse_parts
+from billing.owners.share import WHOLE, Owner, parse_parts
 from billing.owners.store import settled
 from tests.factories import OCTOBER, at
+from tests.parts import wait_for
 from tests.web.scene import Scene
 
 ALWAYS = Span(OCTOBER, FOREVER)
@@ -218,3 +220,35 @@ def test_a_gpu_is_never_owned_more_than_once(scene: Scene) -> None:
     )
     with pytest.raises(Conflict, match="owned more than once"), scene.app.database.transaction() as session:
         session.execute(text(sql))
+
+
+def test_of_two_people_who_give_the_same_gpu_away_one_wins(scene: Scene) -> None:
+    scene.meter("acme")
+    owner(scene, "north")
+    owner(scene, "south")
+    with ThreadPoolExecutor(1) as other:
+        with scene.app.database.transaction() as session:
+            store.add_shares(session, 1, [1], WHOLE, ALWAYS, scene.clock.now())
+            second = other.submit(own, scene, "south", "GPU-acme")
+            wait_for(lambda: blocked(scene) == 1, "the second's wait")
+        with pytest.raises(Conflict, match="owned more than once"):
+            second.result(30)
+    with scene.app.database.transaction() as session:
+        assert [one.owner for one in store.shares(session)] == ["north"]
+
+
+def blocked(scene: Scene) -> int:
+    with scene.app.database.transaction() as session:
+        sql = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE d.datname = current_database()"
+        return int(session.execute(text(f"{sql} AND l.locktype = 'advisory' AND NOT l.granted")).scalar_one())
+
+
+def test_two_settlements_at_once_book_everything_once(scene: Scene) -> None:
+    (invoice,) = scene.invoiced("acme")
+    owner(scene, "north")
+    own(scene, "north", "GPU-acme")
+    scene.pay(invoice, 20_000_000)
+    scene.mine(3)
+    with ThreadPoolExecutor(4) as pool:
+        lines = sorted(pool.map(lambda _: settle(scene), range(4)))
+    assert (lines, owed(scene, "north")) == ([0, 0, 0, 1], 2_000)

@@ -16,18 +16,16 @@ from billing.owners.postings import PAYOUT
 from billing.owners.statement import Charged, Collected, Key, Part
 
 _INVOICES: Final = """
-    SELECT i.id, i.currency, i.total, coalesce(paid.units, 0) + coalesce(credit.units, 0) AS collected
-      FROM invoice i
-      LEFT JOIN (SELECT invoice_id, sum(applied_units) AS units FROM payment WHERE disposition = 'matched'
-                  GROUP BY invoice_id) paid ON paid.invoice_id = i.id
-      LEFT JOIN (SELECT u.invoice_id, sum(u.units) AS units
-                   FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id
-                  WHERE c.kind IN ('prepaid', 'overpayment')
-                    AND CASE WHEN c.transfer_id IS NULL THEN c.reversed_at IS NULL
-                             ELSE EXISTS (SELECT FROM payment p
-                                           WHERE p.transfer_id = c.transfer_id AND p.disposition <> 'reversed') END
-                  GROUP BY u.invoice_id) credit ON credit.invoice_id = i.id
-     WHERE i.id = ANY(:ids) ORDER BY i.id"""
+    SELECT i.id, i.currency, i.total,
+           (SELECT coalesce(sum(p.applied_units), 0) FROM payment p
+             WHERE p.invoice_id = i.id AND p.disposition = 'matched')
+           + (SELECT coalesce(sum(u.units), 0) FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id
+               WHERE u.invoice_id = i.id AND c.kind IN ('prepaid', 'overpayment')
+                 AND CASE WHEN c.transfer_id IS NULL THEN c.reversed_at IS NULL
+                          ELSE EXISTS (SELECT FROM payment p
+                                        WHERE p.transfer_id = c.transfer_id AND p.disposition <> 'reversed') END)
+           AS collected
+      FROM invoice i WHERE i.id = ANY(:ids) ORDER BY i.id"""
 
 _CHARGES: Final = """
     SELECT c.invoice_id, c.position, c.device_id, d.gpu_id, c.during, sum(c.amount) AS amount,
