@@ -94,6 +94,20 @@ QUERIES: dict[str, str] = {
     "what is final was found on the chain again": """
         SELECT 'transfer ' || d.transfer_id AS subject, d.why AS detail FROM chain_doubt d
           JOIN transfer t ON t.id = d.transfer_id AND t.state <> 'orphaned' WHERE d.cleared_at IS NULL LIMIT 100""",
+    "what owners are owed is what was settled": """
+        WITH settled AS (
+          SELECT 'owner_payable:' || o.slug AS account, l.currency AS asset, sum(l.collected - l.fee) AS units
+            FROM owner_settlement_line l JOIN owner o ON o.id = l.owner_id GROUP BY o.slug, l.currency),
+        booked AS (
+          SELECT p.account, p.asset, -sum(p.units) AS units,
+                 coalesce(sum(p.units) FILTER (WHERE e.kind IN ('payout', 'payout.reversal')), 0) AS paid
+            FROM posting p JOIN entry e ON e.id = p.entry_id
+           WHERE p.account LIKE 'owner\\_payable:%' GROUP BY p.account, p.asset)
+        SELECT substr(coalesce(s.account, b.account), 15) AS subject,
+               coalesce(s.units, 0) - coalesce(b.paid, 0) || ' ' || coalesce(s.asset, b.asset)
+               || ' settled and not paid out, the ledger says ' || coalesce(b.units, 0) AS detail
+          FROM settled s FULL JOIN booked b ON b.account = s.account AND b.asset = s.asset
+         WHERE coalesce(s.units, 0) - coalesce(b.paid, 0) <> coalesce(b.units, 0)""",
     "no two payers for one slot at one moment": """
         SELECT 'usage ' || a.id AS subject, 'overlaps usage ' || b.id AS detail
           FROM usage a JOIN usage b ON b.id > a.id AND a.seat && b.seat AND a.during && b.during

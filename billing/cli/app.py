@@ -19,7 +19,9 @@ from billing.cli import (
     meter,
     notices,
     operate,
+    owners,
     payments,
+    payouts,
     prices,
     sweep,
     tenants,
@@ -58,6 +60,7 @@ for commands, name in (
     (books.ledger, "ledger"),
     (books.books, "books"),
     (exports.app, "export"),
+    (owners.app, "owner"),
     (apikeys.app, "apikey"),
 ):
     app.add_typer(commands, name=name)
@@ -65,6 +68,7 @@ operate.add_to(app)
 verify.add_to(app)
 books.add_to(app)
 payments.add_to(app)
+payouts.add_to(owners.app)
 
 
 def _version(wanted: bool) -> None:

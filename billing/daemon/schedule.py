@@ -14,6 +14,7 @@ from billing.telemetry import metrics
 from billing.telemetry.logs import logger
 
 DAY: Final = 86_400
+HOUR: Final = 3_600
 
 
 class RoleName(StrEnum):
@@ -49,6 +50,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
     if RoleName.INVOICER in roles:
         table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
         table.append(Job("dun", RoleName.INVOICER, 60, lambda: _dun(app)))
+        table.append(Job("owners", RoleName.INVOICER, HOUR, lambda: _owners(app)))
         table.append(Job("deliver", RoleName.INVOICER, 2, lambda: _deliver(app)))
     if RoleName.WATCHER in roles:
         for chain, one in zip(app.chains, app.settings.chains, strict=True):
@@ -120,6 +122,13 @@ def _dun(app: App) -> bool:
             suspended=done.suspended,
             resumed=done.resumed,
         )
+    return False
+
+
+def _owners(app: App) -> bool:
+    done = app.settler.settle()
+    if done.lines:
+        logger("owners").info("owners' shares settled", lines=done.lines, entries=done.entries)
     return False
 
 

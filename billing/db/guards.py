@@ -21,6 +21,9 @@ APPEND_ONLY: Final = (
     "book_close",
     "closed_file",
     "spot_rate",
+    "owner_fee",
+    "owner_settlement",
+    "owner_settlement_line",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -40,6 +43,8 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "notice": ("spread_at",),
     "delivery": ("state", "attempts", "due_at", "answer", "done_at"),
     "tenant_credit": ("final_at", "reversed_at"),
+    "gpu_share": ("during", "cancelled_at"),
+    "owner_payee": ("confirmed_by", "confirmed_at", "ended_at"),
 }
 
 RUNS: Final = ("usage", "observation", "exclusion")
@@ -98,6 +103,18 @@ BEGIN
   END IF;
   RETURN NEW;
 END $$""",
+    """
+CREATE FUNCTION guard_owned() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('gpu_share', NEW.gpu_id));
+  IF EXISTS (
+    SELECT 1 FROM gpu_share a JOIN gpu_share b
+        ON b.gpu_id = a.gpu_id AND b.cancelled_at IS NULL AND b.during @> lower(a.during)
+     WHERE a.gpu_id = NEW.gpu_id AND a.cancelled_at IS NULL GROUP BY a.id HAVING sum(b.parts) > 720720000) THEN
+    RAISE EXCEPTION 'GPU % is owned more than once', NEW.gpu_id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NULL;
+END $$""",
 )
 
 
@@ -128,4 +145,7 @@ def statements() -> list[str]:
             " FOR EACH ROW EXECUTE FUNCTION guard_balance()"
         )
     ddl.append("CREATE TRIGGER open_month BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION guard_closed()")
+    ddl.append(
+        "CREATE TRIGGER owned_once AFTER INSERT OR UPDATE ON gpu_share FOR EACH ROW EXECUTE FUNCTION guard_owned()"
+    )
     return ddl

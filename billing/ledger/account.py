@@ -17,12 +17,13 @@ WRITE_OFF: Final = "write_off"
 GAS: Final = "gas"
 TAX: Final = "tax"
 OWNER_PAYABLE: Final = "owner_payable"
+OWNER_SHARE: Final = "owner_share"
 
 _PLAIN: Final = {
     RECEIVABLE, CONVERSION, FX, ROUNDING, EXTERNAL, TENANT_CREDIT, TENANT_PREPAID, REFUNDS_PAYABLE, SUSPENSE, WRITE_OFF,
-    GAS, TAX, OWNER_PAYABLE,
+    GAS, TAX, OWNER_SHARE,
 }  # fmt: skip
-_PARTS: Final = {"revenue": 2, "deposit": 3, "treasury": 3, "held": 2}
+_PARTS: Final = {"revenue": 2, "deposit": 3, "treasury": 3, "held": 2, OWNER_PAYABLE: 2}
 
 
 def revenue(sku: str) -> str:
@@ -41,6 +42,11 @@ def treasury(chain_id: int, token: str) -> str:
 def held(chain_id: int) -> str:
     """Money of senders that compliance stopped."""
     return f"held:{chain_id}"
+
+
+def owner_payable(owner: str) -> str:
+    """What an owner of GPUs is owed."""
+    return f"{OWNER_PAYABLE}:{owner}"
 
 
 def token_asset(chain_id: int, token: str) -> str:

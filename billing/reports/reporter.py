@@ -10,7 +10,7 @@ from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Database
 from billing.pricing.store.used import used
-from billing.reports import books, store, to_beancount, to_csv, to_json, to_xlsx, usage
+from billing.reports import books, owners, store, to_beancount, to_csv, to_json, to_xlsx, usage
 from billing.reports.rows import ReconciliationRow, cells, columns
 from billing.reports.table import Table
 from billing.reports.to_beancount import Line
@@ -89,6 +89,13 @@ class Reporter:
         with self._database.transaction() as session:
             rows = usage.rows(used(session, period), store.exponents(session))
             yield from _written(Table("usage", _label(period), usage.USAGE, rows), file_format)
+
+    def owner_statement(self, owner: str, period: Span, file_format: Format) -> Iterator[bytes]:
+        """What was settled and paid out for an owner of GPUs in a month. Raises NotFound."""
+        with self._database.transaction() as session:
+            found = owners.statements(session, owner, period)
+        label = f"{owner} {_label(period)}"
+        yield from _written(Table("owner statement", label, owners.OWNER_STATEMENT, owners.rows(found)), file_format)
 
 
 def _written(table: Table, file_format: Format) -> Iterator[bytes]:

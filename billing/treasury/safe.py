@@ -29,28 +29,40 @@ TRANSACTIONS_MAX: Final = 10_000
 def safe_file(chain_id: int, batches: Iterable[Batch], name: str, created_at: datetime) -> bytes:
     """The batches as one file. Opened in a Safe on that chain, it is one multi-send."""
     found = list(batches)
-    wallets = {one.wallet.factory: one.wallet for one in found}
-    treasuries = {one.treasury for one in wallets.values()}
+    treasuries = {one.wallet.treasury for one in found}
+    about = (name, "Flushes payment addresses into the treasury. Check it: stablemeter treasury verify")
+    safe = treasuries.pop() if len(treasuries) == 1 else None
+    return builder_file(chain_id, safe, about, [(one.to, one.data) for one in found], created_at)
+
+
+def builder_file(
+    chain_id: int,
+    safe: Address | None,
+    about: tuple[str, str],
+    calls: Iterable[tuple[Address, bytes]],
+    created_at: datetime,
+) -> bytes:
+    """Calls (to, data) as one file. `about` is its name and what it says of itself; `safe` is whose file it is."""
     return orjson.dumps(
         {
             "version": VERSION,
             "chainId": str(chain_id),
             "createdAt": epoch_seconds(created_at) * 1000,
             "meta": {
-                "name": name,
-                "description": "Flushes payment addresses into the treasury. Check it: stablemeter treasury verify",
-                "createdFromSafeAddress": checksum(treasuries.pop()) if len(treasuries) == 1 else "",
+                "name": about[0],
+                "description": about[1],
+                "createdFromSafeAddress": checksum(safe) if safe is not None else "",
                 "createdFromOwnerAddress": "",
             },
             "transactions": [
                 {
-                    "to": checksum(one.to),
+                    "to": checksum(to),
                     "value": "0",
-                    "data": "0x" + one.data.hex(),
+                    "data": "0x" + data.hex(),
                     "contractMethod": None,
                     "contractInputsValues": None,
                 }
-                for one in found
+                for to, data in calls
             ],
         },
         option=orjson.OPT_INDENT_2,

@@ -18,6 +18,7 @@ from billing.web.api import (
     exclusions,
     invoices,
     leases,
+    owners,
     payments,
     reports,
     tenants,
@@ -48,6 +49,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     exceptions.router,
     reports.router,
     closes.router,
+    owners.router,
 )
 
 

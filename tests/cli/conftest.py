@@ -46,6 +46,7 @@ def site(postgres: str, scratch: Path) -> Iterator[Site]:
         _meter(made)
         _invoice(made)
         _settle(made)
+        _own(made)
         yield made
 
 
@@ -99,6 +100,13 @@ def _settle(site: Site) -> None:
     told["maintenance"] = site(
         "maintenance", "add", *hours, "--gpu", "GPU-mystery", "--reason", "fans", "--reference", "w1"
     )
+
+
+def _own(site: Site) -> None:
+    """north owns a third of acme's GPU. Nothing is settled yet."""
+    site("owner", "add", "north", "--title", "North Fund", "--country", "NO", "--fee", "250").ok()
+    site("owner", "share", "north", "1/3", "--from", rfc3339(site.start), "--gpu", "GPU-acme").ok()
+    site("owner", "payee", "north", "anvil", site.node.accounts[6], "--reason", "by letter").ok()
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from billing.bootstrap import App
+from billing.core.onchain import Address
 from billing.core.period import month
+from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
@@ -51,6 +53,11 @@ RULES: Final = {
     ("GET", "/api/v1/closes/{period}"): STAFF,
     ("GET", "/api/v1/closes/{period}/files/{name}"): STAFF,
     ("POST", "/api/v1/closes"): {F},
+    ("GET", "/api/v1/owners"): STAFF,
+    ("GET", "/api/v1/owners/{slug}/statement"): STAFF,
+    ("GET", "/api/v1/owners/{slug}/payees"): STAFF,
+    ("POST", "/api/v1/owners/{slug}/payees"): {F},
+    ("POST", "/api/v1/owners/{slug}/confirm-payee"): {F},
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -58,6 +65,8 @@ PUBLIC: Final = {
 }  # fmt: skip
 
 BODIES: Final = {
+    ("POST", "/api/v1/owners/{slug}/payees"): {"chain_id": 31337, "address": "0x" + "13" * 20, "reason": "moved"},
+    ("POST", "/api/v1/owners/{slug}/confirm-payee"): {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "told"},
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/tenants/{slug}/cycle"): {"every": "week"},
@@ -77,6 +86,7 @@ BODIES: Final = {
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
+    "/api/v1/owners/{slug}/statement": "?period=2026-10",
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
     "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
     "/api/v1/reports/statement": "?tenant=acme&period=2026-10",
@@ -130,6 +140,8 @@ def called(one: Client, method: str, path: str, number: str) -> int:
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
+    scene.app.payer.propose("acme", 31337, Address("0x" + "12" * 20), reason="told", actor="test")
     with scene.app.database.transaction() as session:
         session.execute(
             text(

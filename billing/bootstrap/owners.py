@@ -1,0 +1,29 @@
+"""Owners of GPUs: their shares, settlements and payouts."""
+
+from functools import cached_property
+
+from billing.bootstrap.books import BookParts
+from billing.owners.importer import ShareImporter
+from billing.owners.payer import Payer
+from billing.owners.registrar import OwnerRegistrar
+from billing.owners.settler import Settler
+
+
+class OwnerParts(BookParts):
+    """From collected money to payouts."""
+
+    @cached_property
+    def owner_registrar(self) -> OwnerRegistrar:
+        return OwnerRegistrar(self.database, self.clock)
+
+    @cached_property
+    def share_importer(self) -> ShareImporter:
+        return ShareImporter(self.database, self.clock)
+
+    @cached_property
+    def settler(self) -> Settler:
+        return Settler(self.database, self.clock, self._fences.invoicer)
+
+    @cached_property
+    def payer(self) -> Payer:
+        return Payer(self.database, self.clock, self.wallet)

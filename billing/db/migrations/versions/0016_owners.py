@@ -1,0 +1,14 @@
+"""Owners of GPUs, their shares, settlements and payees."""
+
+from pathlib import Path
+
+from alembic import op
+
+from billing.db.engine import run_script
+
+revision = "0016"
+down_revision = "0015"
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())
