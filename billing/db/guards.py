@@ -20,6 +20,7 @@ APPEND_ONLY: Final = (
     "quote",
     "book_close",
     "closed_file",
+    "deposit_document",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {

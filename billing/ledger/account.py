@@ -17,10 +17,11 @@ WRITE_OFF: Final = "write_off"
 GAS: Final = "gas"
 TAX: Final = "tax"
 OWNER_PAYABLE: Final = "owner_payable"
+PROMOTION: Final = "promotion"
 
 _PLAIN: Final = {
     RECEIVABLE, CONVERSION, FX, ROUNDING, EXTERNAL, TENANT_CREDIT, TENANT_PREPAID, REFUNDS_PAYABLE, SUSPENSE, WRITE_OFF,
-    GAS, TAX, OWNER_PAYABLE,
+    GAS, TAX, OWNER_PAYABLE, PROMOTION,
 }  # fmt: skip
 _PARTS: Final = {"revenue": 2, "deposit": 3, "treasury": 3, "held": 2}
 
