@@ -20,6 +20,7 @@ from billing.cli import (
     notices,
     operate,
     payments,
+    prepaid,
     prices,
     sweep,
     tenants,
@@ -65,6 +66,7 @@ operate.add_to(app)
 verify.add_to(app)
 books.add_to(app)
 payments.add_to(app)
+prepaid.add_to(tenants.app)
 
 
 def _version(wanted: bool) -> None:

@@ -48,6 +48,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
         table.append(Job("conserve", RoleName.COLLECTOR, 300, app.conserver.tick))
     if RoleName.INVOICER in roles:
         table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
+        table.append(Job("prepaid", RoleName.INVOICER, 60, lambda: _prepaid(app)))
         table.append(Job("dun", RoleName.INVOICER, 60, lambda: _dun(app)))
         table.append(Job("deliver", RoleName.INVOICER, 2, lambda: _deliver(app)))
     if RoleName.WATCHER in roles:
@@ -107,6 +108,15 @@ def _invoice(app: App) -> bool:
     issued = app.issuer.tick()
     if issued:
         logger("invoice").info("invoices issued", count=issued)
+    return False
+
+
+def _prepaid(app: App) -> bool:
+    done = app.prepayer.tick()
+    if done.low or done.exhausted:
+        logger("prepaid").info("credit runs out", low=done.low, exhausted=done.exhausted)
+    for tenant, why in done.failed.items():
+        raise StablemeterError(f"nobody knows how long the credit of {tenant} lasts: {why}")
     return False
 
 

@@ -95,6 +95,18 @@ def rated(
     return Rated(currency, [*lines, *metered], store.titles(session))
 
 
+def worth(session: Session, span: Span, tenant_ids: Sequence[int], meters: Sequence[Meter] = ()) -> dict[int, int]:
+    """What tenants used in a span is worth, whether it was charged or not, in the currency's smallest unit. What has no price
+    counts as nothing: this is an estimate, and no invoice."""
+    currency, found = store.currency(session), dict.fromkeys(tenant_ids, 0)
+    metered = rate_meters(
+        _totals(session, span, tenant_ids, meters), meters_store.prices(session, span), meters, {}, currency
+    )
+    for line in (*rate(store.quantities(session, span, tenant_ids), {}, currency), *(line for line, _ in metered)):
+        found[line.key.tenant_id] += line.amount
+    return found
+
+
 def unpriced(session: Session, period: Span, meters: Sequence[Meter] = ()) -> list[Unpriced]:
     """What was used in a period and has no price."""
     totals = _totals(session, period, None, meters)  # first: it refuses what is not declared

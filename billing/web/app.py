@@ -17,6 +17,7 @@ from billing.web.api import (
     invoices,
     leases,
     payments,
+    prepaid,
     tenants,
     usage,
 )
@@ -33,6 +34,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     docs.router,
     pay.router,
     tenants.router,
+    prepaid.router,
     leases.router,
     exclusions.router,
     devices.router,

@@ -207,11 +207,13 @@ def test_an_address_whose_commit_was_lost_is_watched_and_its_number_given_again(
 ) -> None:
     ready(made, "acme")
 
-    def killed(*_: Any) -> None:
+    prepare = made.app.archive.prepare
+
+    def killed(*batch: Any) -> None:
+        prepare(*batch)
         raise KeyboardInterrupt
 
-    prepare = made.app.archive.prepare
-    monkeypatch.setattr(made.app.archive, "prepare", lambda *given: (prepare(*given), killed()))
+    monkeypatch.setattr(made.app.archive, "prepare", killed)
     with pytest.raises(KeyboardInterrupt):
         given(made)
     monkeypatch.undo()
