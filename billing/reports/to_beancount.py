@@ -16,7 +16,7 @@ _ROOTS: Final = {
     "fx": "Income:Fx", "revenue": "Income:Revenue", "rounding": "Expenses:Rounding", "write_off": "Expenses:WriteOff",
     "gas": "Expenses:Gas", "tenant_credit": "Liabilities:TenantCredit", "tenant_prepaid": "Liabilities:TenantPrepaid",
     "refunds_payable": "Liabilities:RefundsPayable", "suspense": "Liabilities:Suspense", "tax": "Liabilities:Tax",
-    "owner_payable": "Liabilities:OwnerPayable",
+    "owner_payable": "Liabilities:OwnerPayable", "promotion": "Expenses:Promotion",
 }  # fmt: skip
 """Where each account of the chart belongs. A test sees to it that none is missing."""
 

@@ -1,6 +1,7 @@
 """Tenants that pay before they use: a permanent address, top-ups that become credit, invoices that use it up."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.core.errors import Conflict, Invalid
+from billing.core.period import month_of
 from billing.invoicing import document as documents
 from billing.invoicing.deposit import Deposit
 from billing.invoicing.depositor import Wanted
@@ -15,11 +17,13 @@ from billing.invoicing.lifecycle import InvoiceStatus
 from billing.invoicing.store import credit, deposits
 from billing.invoicing.verify import address_of, verify
 from billing.reconciliation import store as payments
+from billing.reconciliation.resolver import Credited, Resolution
 from billing.tenants import store as tenants
-from billing.wallets.forwarder import flush_calldata
+from billing.treasury.planner import Wish
 from tests.factories import tenant
+from tests.journeys.test_par_limit import Priced
 from tests.journeys.test_restore import XPUB, Backup
-from tests.world import PERIOD, World, metered, usd, world
+from tests.world import BOOK, PERIOD, World, metered, usd, world
 
 
 @pytest.fixture
@@ -35,6 +39,15 @@ def given(made: World, slug: str = "acme", **wanted: Any) -> Deposit:
 def ready(made: World, *slugs: str) -> None:
     """October is metered at 200.00 USD for each tenant, and the chain is accepted."""
     metered(made, *slugs)
+    made.app.check_chain(31337)
+    made.follow()
+
+
+def opened(made: World, *slugs: str) -> None:
+    """Tenants that used nothing yet."""
+    for slug in slugs:
+        made.app.registrar.add(tenant(slug, "lease"), [], actor="test")
+    made.app.rater.apply(BOOK, actor="test")
     made.app.check_chain(31337)
     made.follow()
 
@@ -57,7 +70,7 @@ def told(made: World) -> list[tuple[str, str]]:
 
 
 def test_an_address_is_made_once_archived_first_and_verifiable_offline(made: World) -> None:
-    ready(made, "acme", "beta")
+    opened(made, "acme", "beta")
     first = given(made)
     again = made.app.depositor.give(Wanted("acme"), actor="test")
     assert not again.made and again.deposit == first and again.outdated == []
@@ -108,7 +121,7 @@ def test_a_small_top_up_pays_a_part_and_a_void_gives_it_back(made: World) -> Non
 
 
 def test_a_reorganisation_takes_a_top_up_back_and_it_counts_again_when_it_returns(made: World) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
     deposit = given(made)
     made.node.mine(5)
     made.node.transfer(made.usdc, deposit.address, usd("10.00"))
@@ -124,7 +137,7 @@ def test_a_reorganisation_takes_a_top_up_back_and_it_counts_again_when_it_return
 
 
 def test_a_token_that_the_document_does_not_name_waits_for_a_person(made: World) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
     deposit = given(made)
     made.node.transfer(made.other, deposit.address, 7 * 10**18)
     made.settle(20)
@@ -134,17 +147,41 @@ def test_a_token_that_the_document_does_not_name_waits_for_a_person(made: World)
     assert made.findings() == []
 
 
+def test_a_top_up_is_worth_what_its_documents_rule_says_at_its_block(made: World) -> None:
+    """Par within one percent of a feed; beyond it the feed's rate, and the difference is fx. No rate: a person is asked."""
+    priced = Priced(made)
+    deposit = given(made)
+    priced.answer(3, "0.90")
+    made.node.transfer(made.usdc, deposit.address, usd("100.00"))
+    made.settle(20)
+    assert (made.balance("tenant_prepaid"), made.balance("fx"), made.balance("conversion")) == (-9_000, -1_000, 10_000)
+    (row,) = [one for one in priced.payments() if one["deposit"] == deposit.number]
+    assert (row["rate"], row["kind"], row["tenant"]) == (Decimal("0.9"), "top_up", "acme")
+    assert row["rate_source"].endswith("round 3")
+    priced.answer(4, "0")
+    made.node.transfer(made.usdc, deposit.address, usd("50.00"))
+    made.settle(20)
+    (asked,) = questions(made)
+    assert (asked["kind"], asked["tenant"], asked["suggestion"]) == (
+        "no_rate", "acme", "credit acme at a --rate that you can prove",
+    )  # fmt: skip
+    made.app.resolver.resolve(
+        asked["id"], Resolution.CREDIT, reason="market", actor="test", credited=Credited(rate=Decimal("0.95"))
+    )
+    assert [one[:3] for one in held_credit(made)] == [("prepaid", 9_000, 9_000), ("overpayment", 4_750, 4_750)]
+    assert made.findings() == []
+
+
 def test_a_sweep_brings_top_ups_to_the_treasury_and_the_report_shows_them(made: World) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
     deposit = given(made)
     made.node.transfer(made.usdc, deposit.address, usd("42.00"))
     made.settle(20)
-    assert made.app.wallet is not None
-    made.node.send(made.app.wallet.factory, flush_calldata([deposit.digest], made.usdc))  # type: ignore[union-attr]
+    (batch,) = made.app.planner.plan(made.app.watchers[31337], Wish({made.usdc: 1})).batches
+    assert [(one.address, one.invoice) for one in batch.deposits] == [(deposit.address, deposit.number)]
+    made.node.send(batch.to, batch.data)
     made.settle(20)
     assert made.node.balance(made.usdc, made.treasury) == usd("42.00")
-    from billing.core.period import month_of
-
     (row,) = made.app.reporter.reconciliation_rows(month_of(made.node.block("latest").mined_at))  # type: ignore[union-attr]
     assert (row.invoice, row.tenant, row.kind, row.value, row.credited) == (
         deposit.number, "acme", "top_up", "42.00", "42.00",
@@ -154,7 +191,7 @@ def test_a_sweep_brings_top_ups_to_the_treasury_and_the_report_shows_them(made: 
 
 
 def test_a_new_address_needs_a_reason_and_the_old_one_still_counts(made: World) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
     old = given(made)
     with pytest.raises(Invalid, match="needs a reason"):
         Wanted("acme", renew=True)
@@ -169,7 +206,7 @@ def test_a_new_address_needs_a_reason_and_the_old_one_still_counts(made: World) 
 
 
 def test_a_resellers_customer_has_no_address_of_its_own(made: World) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
     made.app.registrar.add(tenant("delta", reseller="acme"), [], actor="test")
     with pytest.raises(Conflict, match="delta is billed through acme"):
         given(made, "delta")
@@ -180,7 +217,7 @@ def test_addresses_given_after_a_backup_come_back_with_what_came_to_them(
     database_url: str, tmp_path: Path, xpub: str
 ) -> None:
     with world(database_url, tmp_path, xpub=xpub) as made:
-        ready(made, "acme", "beta")
+        opened(made, "acme", "beta")
         backup = Backup(made)
         deposit = given(made)
         renewed = given(made, renew=True, reason="new terms")
@@ -205,7 +242,7 @@ def test_addresses_given_after_a_backup_come_back_with_what_came_to_them(
 def test_an_address_whose_commit_was_lost_is_watched_and_its_number_given_again(
     made: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready(made, "acme")
+    opened(made, "acme")
 
     prepare = made.app.archive.prepare
 
