@@ -115,8 +115,9 @@ def _prepaid(app: App) -> bool:
     done = app.prepayer.tick()
     if done.low or done.exhausted:
         logger("prepaid").info("credit runs out", low=done.low, exhausted=done.exhausted)
-    for tenant, why in done.failed.items():
-        raise StablemeterError(f"nobody knows how long the credit of {tenant} lasts: {why}")
+    if done.failed:
+        tenant, why = next(iter(done.failed.items()))
+        raise StablemeterError(f"how long credit lasts is unknown of {len(done.failed)} tenants; {tenant}: {why}")
     return False
 
 

@@ -62,7 +62,7 @@ class Granter:
             reference = gift.reference.strip() or f"grant-{secrets.token_hex(4)}"
             grant = Grant(tenant.id, "promotional", amount.asset.code, amount.units, reference, final=True)
             credit.give(session, grant, now)
-            ledger.post(session, postings.grant(grant, now))
+            ledger.post(session, postings.grant(amount, tenant.id, reference, now))
             details = {"amount": str(amount), "reference": reference}
             record(session, Deed(now, actor, "credit.grant", f"tenant {tenant.slug}", gift.reason, details))
         return Given(amount, reference)

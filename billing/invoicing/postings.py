@@ -3,8 +3,8 @@
 from collections import defaultdict
 from datetime import datetime
 
+from billing.core.money import Money
 from billing.invoicing.draft import Draft
-from billing.invoicing.store.credit import Grant
 from billing.ledger.account import PROMOTION, RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 
@@ -32,10 +32,10 @@ def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Ent
     return entries
 
 
-def grant(given: Grant, now: datetime) -> Entry:
+def grant(given: Money, tenant_id: int, reference: str, now: datetime) -> Entry:
     """Promotional credit: what it costs us is `promotion`, so that revenue stays what was earned."""
     postings = (
-        Posting(PROMOTION, given.currency, given.units, given.tenant_id),
-        Posting(TENANT_CREDIT, given.currency, -given.units, given.tenant_id),
+        Posting(PROMOTION, given.asset.code, given.units, tenant_id),
+        Posting(TENANT_CREDIT, given.asset.code, -given.units, tenant_id),
     )
-    return Entry(EntryKind.GRANT, now.date(), now, postings, memo=given.reference)
+    return Entry(EntryKind.GRANT, now.date(), now, postings, memo=reference)

@@ -216,25 +216,29 @@ def test_a_resellers_customer_has_no_address_of_its_own(made: World) -> None:
 def test_addresses_given_after_a_backup_come_back_with_what_came_to_them(
     database_url: str, tmp_path: Path, xpub: str
 ) -> None:
+    """What an invoice had used of them is owed until the chain was read again, and no longer."""
     with world(database_url, tmp_path, xpub=xpub) as made:
-        opened(made, "acme", "beta")
+        ready(made, "acme", "beta")
         backup = Backup(made)
         deposit = given(made)
         renewed = given(made, renew=True, reason="new terms")
         made.node.transfer(made.usdc, deposit.address, usd("10.00"))
         made.node.transfer(made.usdc, renewed.address, usd("20.00"))
         made.settle(20)
+        (invoice,) = made.app.issuer.run(PERIOD, "acme")
+        assert invoice.credits == 3_000
         backup.put_back()
         with pytest.raises(Conflict, match="INV-DEP-000001 first; was an older backup restored"):
             given(made, "beta")
-        assert made.app.restore(actor="test").deposits == [deposit.number, renewed.number]
+        restored = made.app.restore(actor="test")
+        assert (restored.deposits, restored.invoices) == ([deposit.number, renewed.number], [invoice.number])
         assert made.app.restore(actor="test").deposits == [], "twice is once"
-        assert given(made).address == renewed.address
+        assert given(made).address == renewed.address and made.balance("tenant_prepaid") == 3_000
         made.follow()
-        assert made.balance("tenant_prepaid") == -3_000
+        assert made.balance("tenant_prepaid") == 0 and made.invoice(invoice.number).remaining == 17_000
         assert given(made, "beta").number == "INV-DEP-000003"
         with made.app.database.transaction() as session:
-            addresses = [one.address for one in deposits.of_tenant(session, 1)]
+            addresses = [one.address for one in deposits.of_tenant(session, deposit.tenant_id)]
         assert addresses == [deposit.address, renewed.address]
         assert made.findings() == []
 
