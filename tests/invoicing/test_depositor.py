@@ -72,6 +72,17 @@ def test_other_terms_make_no_new_address_by_themselves_but_are_told(
     app.close()
 
 
+def test_an_address_is_shown_although_no_wallet_is_configured_any_more(
+    scene: Scene, database_url: str, tmp_path: Path
+) -> None:
+    old = scene.deposit("acme")
+    app = application(database_url, tmp_path, scene.clock, wallet={"archive": [str(tmp_path / "archive")]})
+    assert app.depositor.give(Wanted("acme"), actor="test").deposit == old
+    with pytest.raises(Conflict, match="no wallet is configured"):
+        app.depositor.give(Wanted("acme", renew=True, reason="x"), actor="test")
+    app.close()
+
+
 def test_before_a_chain_accepts_the_wallet_nothing_is_given_and_no_number_is_used(scene: Scene) -> None:
     with pytest.raises(Unavailable, match="no chain accepts USD"):
         scene.app.depositor.give(Wanted("acme"), actor="test")

@@ -43,14 +43,20 @@ def _used(session: Session, credit_ids: Sequence[int]) -> dict[int, int]:
     return {credit_id: int(units) for credit_id, units in rows}
 
 
-def credits_of(session: Session, tenant_id: int) -> list[dict[str, Any]]:
-    """All credit that a tenant was ever given, and what is left of it."""
+def credits_of(
+    session: Session, tenant_id: int, *, after_id: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """All credit that a tenant was ever given, and what is left of it, by age."""
     rows = session.exec(
-        select(TenantCreditRow).where(TenantCreditRow.tenant_id == tenant_id).order_by(col(TenantCreditRow.id))
+        select(TenantCreditRow)
+        .where(TenantCreditRow.tenant_id == tenant_id, col(TenantCreditRow.id) > after_id)
+        .order_by(col(TenantCreditRow.id))
+        .limit(limit)
     ).all()
     used = _used(session, [row.id for row in rows if row.id is not None])
     return [
         {
+            "id": row.id,
             "kind": row.kind,
             "currency": row.currency,
             "created_at": row.created_at,
@@ -115,7 +121,7 @@ def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: dat
 
 def give(session: Session, grant: Grant, now: datetime) -> None:
     """Credit that comes out of no transfer: promotional. Raises Conflict when the tenant was given credit by that reference."""
-    session.execute(text("SELECT id FROM tenant WHERE id = :tenant FOR UPDATE"), {"tenant": grant.tenant_id})
+    session.execute(text("SELECT id FROM tenant WHERE id = :tenant FOR NO KEY UPDATE"), {"tenant": grant.tenant_id})
     taken = session.exec(
         select(TenantCreditRow.id).where(
             TenantCreditRow.tenant_id == grant.tenant_id,

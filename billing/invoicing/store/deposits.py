@@ -34,7 +34,7 @@ class Given:
 
 def hold(session: Session, tenant_id: int) -> None:
     """Nobody else gives this tenant an address until this transaction ends."""
-    session.exec(select(TenantRow.id).where(TenantRow.id == tenant_id).with_for_update()).one()
+    session.exec(select(TenantRow.id).where(TenantRow.id == tenant_id).with_for_update(key_share=True)).one()
 
 
 def add(session: Session, one: Given) -> int:

@@ -22,7 +22,7 @@ from billing.web import store
 from billing.web.api.invoices import document_response
 from billing.web.auth import Caller, Finance, OperatorOrFinance, StaffOrTenant
 from billing.web.bodies import Route
-from billing.web.deps import Web, Wired
+from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
 from billing.web.idempotency import Answer, IdempotencyKey, Joined, once
 from billing.web.idempotency import Request as Asked
@@ -118,10 +118,6 @@ class CreditOut(BaseModel):
     created_at: str
 
 
-class CreditsOut(BaseModel):
-    items: list[CreditOut]
-
-
 class NewGrant(BaseModel):
     """Promotional credit, in the currency of the prices."""
 
@@ -158,11 +154,15 @@ class GrantOut(BaseModel):
 
 
 @router.get("/{slug}/credit", summary="A tenant's credit")
-def list_credit(web: Web, caller: StaffOrTenant, slug: SlugPath) -> CreditsOut:
+def list_credit(
+    web: Web, caller: StaffOrTenant, slug: SlugPath, query: Annotated[PageQuery, Query()]
+) -> Listing[CreditOut]:
     with web.database.transaction() as session:
-        rows = credit.credits_of(session, _tenant(session, caller, slug))
+        tenant_id = _tenant(session, caller, slug)
+        rows = credit.credits_of(session, tenant_id, after_id=query.after("credit"), limit=query.limit + 1)
+        page = sliced("credit", [(row["id"], row) for row in rows], query.limit)
         exponent = pricing.currency(session).exponent if rows else 0
-    return CreditsOut(items=[_credit(row, exponent) for row in rows])
+    return Listing(items=[_credit(row, exponent) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.post("/{slug}/credit", summary="Give promotional credit", status_code=201, response_model=GrantOut)
