@@ -15,7 +15,7 @@ from billing.core.period import Span, month_of
 from billing.db.engine import Database, Session
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive
-from billing.invoicing.document import InvoiceDocument
+from billing.invoicing.document import CreditNoteDocument
 from billing.invoicing.restorer import forgotten
 from billing.invoicing.verify import address_of
 from billing.metering.reporter import MeterReporter
@@ -80,7 +80,7 @@ class Auditor:
 
     def _documents(self, session: Session) -> tuple[str, list[Finding]]:
         name, findings = "documents are unchanged and stand for their addresses", []
-        addresses = store.invoice_addresses(session)
+        addresses = store.document_addresses(session)
         for number, content, digest in store.issued_documents(session):
             try:
                 parsed = documents.parse(content)
@@ -89,7 +89,7 @@ class Auditor:
                 continue
             if documents.digest(content) != digest:
                 findings.append(Finding(name, number, "the stored digest is not the document's"))
-            if isinstance(parsed, InvoiceDocument):
+            if not isinstance(parsed, CreditNoteDocument):
                 address = address_of(parsed, documents.digest(content))
                 if address != addresses.get(number):
                     shown = checksum(address) if address else "none"

@@ -9,6 +9,7 @@ from billing.core.money import decimal_text
 from billing.core.onchain import Address, checksum
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
+from billing.invoicing.store import deposits
 from billing.reconciliation import store as questions
 from billing.wallets import store as wallets
 
@@ -33,7 +34,9 @@ def _subject(chain: Chain, owner: Address) -> str:
 def _question(session: Session, chain: Chain, owner: Address, units: int) -> questions.Question:
     known = wallets.known(session, owner)
     invoice = invoicing.by_id(session, known.invoice_id) if known and known.invoice_id else None
-    of = f", the address of {invoice.number}" if invoice else ""
+    deposit = deposits.by_id(session, known.deposit_id) if known and known.deposit_id else None
+    payee = invoice or deposit
+    of = f", the address of {payee.number}" if payee else ""
     if known is not None and known.hd_index is not None:
         how = f"whoever holds the extended key moves it (index {known.hd_index})"
     else:
@@ -44,5 +47,5 @@ def _question(session: Session, chain: Chain, owner: Address, units: int) -> que
         detail=f"{decimal_text(units, COIN_DECIMALS)} of {chain.name}'s native coin lie on {checksum(owner)}{of}",
         suggestion=f"ask the payer what it is for; {how}",
         invoice_id=known.invoice_id if known else None,
-        tenant_id=invoice.tenant_id if invoice else None,
+        tenant_id=payee.tenant_id if payee else None,
     )

@@ -11,6 +11,7 @@ from billing.core.period import Span, parse_month
 from billing.db.tables.closing import BookCloseRow
 from billing.db.tables.invoicing import CreditNoteRow, InvoiceRow
 from billing.db.tables.metering import ReadingRow
+from billing.db.tables.prepaid import DepositDocumentRow
 from billing.db.tables.wallets import PaymentAddressRow
 
 QUERIES: dict[str, str] = {
@@ -47,22 +48,25 @@ QUERIES: dict[str, str] = {
         SELECT s.name AS subject, 'next is ' || s.next || ', but ' || count(n.number) || ' numbers were given' AS detail
           FROM number_series s
           LEFT JOIN (SELECT series, number FROM invoice
+                     UNION ALL SELECT series, number FROM deposit_document
                      UNION ALL SELECT regexp_replace(number, '-[0-9]+$', ''), number FROM credit_note) n ON n.series = s.name
          GROUP BY s.name, s.next HAVING count(n.number) <> s.next - 1""",
     "tenants' credit is what the ledger says": """
-        WITH held AS (
-          SELECT c.tenant_id, c.currency, sum(c.units) FILTER (WHERE c.reversed_at IS NULL) AS granted,
-                 sum((SELECT coalesce(sum(u.units), 0) FROM credit_use u WHERE u.credit_id = c.id))
-                   FILTER (WHERE c.reversed_at IS NULL) AS used
-            FROM tenant_credit c GROUP BY c.tenant_id, c.currency),
+        WITH one AS (
+          SELECT tenant_id, currency, CASE kind WHEN 'prepaid' THEN 'tenant_prepaid' ELSE 'tenant_credit' END AS account,
+                 units - (SELECT coalesce(sum(u.units), 0) FROM credit_use u WHERE u.credit_id = c.id) AS units
+            FROM tenant_credit c WHERE reversed_at IS NULL),
+        held AS (SELECT tenant_id, currency, account, sum(units) AS units FROM one GROUP BY tenant_id, currency, account),
         booked AS (
-          SELECT tenant_id, asset AS currency, -sum(units) AS units FROM posting
-           WHERE account IN ('tenant_credit', 'tenant_prepaid') GROUP BY tenant_id, asset)
-        SELECT t.slug AS subject, 'holds ' || (coalesce(h.granted, 0) - coalesce(h.used, 0)) || ' ' ||
-               coalesce(h.currency, b.currency) || ', the ledger says ' || coalesce(b.units, 0) AS detail
-          FROM held h FULL JOIN booked b ON b.tenant_id = h.tenant_id AND b.currency = h.currency
+          SELECT tenant_id, asset AS currency, account, -sum(units) AS units FROM posting
+           WHERE account IN ('tenant_credit', 'tenant_prepaid') GROUP BY tenant_id, asset, account)
+        SELECT t.slug AS subject, 'holds ' || coalesce(h.units, 0) || ' ' || coalesce(h.currency, b.currency) ||
+               CASE coalesce(h.account, b.account) WHEN 'tenant_prepaid' THEN ' prepaid' ELSE '' END ||
+               ', the ledger says ' || coalesce(b.units, 0) AS detail
+          FROM held h FULL JOIN booked b
+            ON b.tenant_id = h.tenant_id AND b.currency = h.currency AND b.account = h.account
           JOIN tenant t ON t.id = coalesce(h.tenant_id, b.tenant_id)
-         WHERE coalesce(h.granted, 0) - coalesce(h.used, 0) <> coalesce(b.units, 0)""",
+         WHERE coalesce(h.units, 0) <> coalesce(b.units, 0)""",
     "every standing transfer is booked once": """
         SELECT 'transfer ' || t.id AS subject, t.state || ' with ' || count(e.id) || ' entries that stand' AS detail
           FROM transfer t
@@ -124,17 +128,26 @@ def issued_documents(session: Session) -> list[tuple[str, bytes, Hash32]]:
     """(number, bytes, stored digest) of every document."""
     invoices = session.exec(select(InvoiceRow.number, InvoiceRow.document, InvoiceRow.digest)).all()
     notes = session.exec(select(CreditNoteRow.number, CreditNoteRow.document, CreditNoteRow.digest)).all()
-    return [(number, bytes(content), Hash32(digest)) for number, content, digest in (*invoices, *notes)]
+    deposits = session.exec(
+        select(DepositDocumentRow.number, DepositDocumentRow.document, DepositDocumentRow.digest)
+    ).all()
+    every = (*invoices, *notes, *deposits)
+    return [(number, bytes(content), Hash32(digest)) for number, content, digest in every]
 
 
-def invoice_addresses(session: Session) -> dict[str, str]:
-    """{invoice number: its stored payment address}."""
-    rows = session.exec(
+def document_addresses(session: Session) -> dict[str, str]:
+    """{number of an invoice or a deposit document: its stored address}."""
+    invoices = session.exec(
         select(InvoiceRow.number, PaymentAddressRow.address).join(
             PaymentAddressRow, col(PaymentAddressRow.invoice_id) == InvoiceRow.id
         )
-    )
-    return dict(rows.all())
+    ).all()
+    deposits = session.exec(
+        select(DepositDocumentRow.number, PaymentAddressRow.address).join(
+            PaymentAddressRow, col(PaymentAddressRow.deposit_id) == DepositDocumentRow.id
+        )
+    ).all()
+    return dict([*invoices, *deposits])
 
 
 def read_span(session: Session) -> tuple[datetime, datetime] | None:

@@ -10,11 +10,12 @@ from billing.bootstrap.ground import Fence as Fence
 from billing.bootstrap.ground import Fences as Fences
 from billing.bootstrap.ground import unfenced as unfenced
 from billing.bootstrap.owners import OwnerParts
+from billing.bootstrap.prepaid import PrepaidParts
 from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(OwnerParts):
+class App(OwnerParts, PrepaidParts):
     """Everything, wired. `close` it when done."""
 
 

@@ -9,7 +9,7 @@ from billing.chain.policy import Band, Finality, Rule
 from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain
 from billing.core.onchain import parse_address
-from billing.invoicing.issuer import Offer
+from billing.invoicing.addressing import Offer
 from billing.quotes.feed import Feed
 from billing.reconciliation.valuation import feed_of
 from billing.settings import ChainSettings

@@ -55,10 +55,10 @@ class InvoicingParts(MeteringParts):
         return forwarder_wallet(wanted.treasury, TreasuryKind(wanted.treasury_kind), wanted.flusher)
 
     @cached_property
-    def issuer(self) -> Issuer:
+    def house(self) -> House:
         issuer = self.settings.issuer
         offers = tuple(offer for one in self.settings.chains for offer in offers_of(one))
-        house = House(
+        return House(
             Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
             issuer.series,
             self.wallet,
@@ -66,7 +66,10 @@ class InvoicingParts(MeteringParts):
             offers,
             self.settings.public_url,
         )
-        return Issuer(self.database, self.clock, self.drafter, self.archive, house, self._fences.invoicer)
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        return Issuer(self.database, self.clock, self.drafter, self.archive, self.house, self._fences.invoicer)
 
     @property
     def suspend_after(self) -> timedelta | None:

@@ -22,6 +22,7 @@ from billing.cli import (
     owners,
     payments,
     payouts,
+    prepaid,
     prices,
     sweep,
     tenants,
@@ -69,6 +70,7 @@ verify.add_to(app)
 books.add_to(app)
 payments.add_to(app)
 payouts.add_to(owners.app)
+prepaid.add_to(tenants.app)
 
 
 def _version(wanted: bool) -> None:

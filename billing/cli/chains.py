@@ -213,6 +213,7 @@ def inspect(
     from billing.chain import store
     from billing.core.onchain import checksum, parse_address, parse_hash
     from billing.invoicing import store as invoicing
+    from billing.invoicing.store import deposits
     from billing.wallets import store as wallets
 
     is_hash = len(what) == 66
@@ -225,10 +226,13 @@ def inspect(
             )
             known = None if is_hash else wallets.known(session, parse_address(what))
             invoice = invoicing.by_id(session, known.invoice_id) if known and known.invoice_id else None
+            deposit = deposits.by_id(session, known.deposit_id) if known and known.deposit_id else None
         found: dict[str, Any] = {
             "what": what,
             "is": (known.kind if known else "not an address of ours") if not is_hash else "transaction",
             "invoice": invoice.number if invoice else None,
+            "deposit": deposit.number if deposit else None,
+            "tenant": payee.tenant if (payee := invoice or deposit) else None,
             "transfers": [
                 {
                     "chain_id": t.chain_id,
@@ -250,7 +254,8 @@ def inspect(
     if as_json:
         show_json(found)
         return
-    typer.echo(f"{what}: {found['is']}" + (f", invoice {invoice.number}" if invoice else ""))
+    of = f", invoice {invoice.number}" if invoice else f" {deposit.number} of {deposit.tenant}" if deposit else ""
+    typer.echo(f"{what}: {found['is']}{of}")
     show(found["transfers"], ("chain_id", "block", "log_index", "units", "state", "incarnation", "from", "to", "tx_hash"),
          as_json=False, empty="no transfers seen")  # fmt: skip
     for row in found.get("chains", []):

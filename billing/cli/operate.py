@@ -63,7 +63,8 @@ def run(
 
 
 def restore(as_json: AsJson = False) -> None:
-    """Bring back the invoices that the archive holds and the database has forgotten; read their chains again."""
+    """Bring back the invoices and deposit addresses that the archive holds and the database has forgotten; read their chains
+    again."""
     with application() as one:
         found = one.restore(actor=actor())
     if as_json:
@@ -71,6 +72,7 @@ def restore(as_json: AsJson = False) -> None:
         return
     typer.echo(
         f"{len(found.invoices)} invoices and {len(found.credit_notes)} credit notes brought back, "
+        f"{len(found.deposits)} deposit addresses as well, "
         f"{len(found.unissued)} addresses that were never shown are watched"
     )
     for line in found.left:

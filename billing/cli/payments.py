@@ -32,6 +32,7 @@ def list_(
     columns = (
         "id",
         "invoice",
+        "deposit",
         "tenant",
         "amount",
         "token",

@@ -9,6 +9,7 @@ from billing.cli.context import actor, application, cell, show, show_json
 from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
+    from billing.invoicing.standing import Prepaid
     from billing.tenants.tenant import GapRule
 
 app = typer.Typer(help="Tenants: add, set, cycle, label, list, show.", no_args_is_help=True)
@@ -162,15 +163,16 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def standing(name: str, as_json: AsJson = False) -> None:
-    """May a tenant go on: good, overdue, or suspended (dunning.suspend_after_days). Exit code 1 when it is suspended."""
+    """May a tenant go on: good, overdue, or suspended (dunning.suspend_after_days, or a prepaid tenant without credit). Exit
+    code 1 when it is suspended."""
     from billing.core.money import decimal_text
-    from billing.invoicing.standing import Standing, judge
-    from billing.invoicing.store import debts
+    from billing.invoicing.judging import judged
+    from billing.invoicing.standing import Standing
     from billing.tenants import store
 
     with application() as one, one.database.transaction() as session:
         payer_id, payer = store.payer_of(session, name)
-        judged = judge(debts.of_payer(session, payer_id), one.clock.now(), one.suspend_after)
+        verdict = judged(session, payer_id, one.clock.now(), one.suspend_after)
     overdue = [
         {
             "invoice": debt.invoice,
@@ -179,14 +181,15 @@ def standing(name: str, as_json: AsJson = False) -> None:
             "currency": debt.currency,
             "payment_on_its_way": debt.is_paying,
         }
-        for debt in judged.overdue
+        for debt in verdict.overdue
     ]
     found = {
         "tenant": name,
         "payer": payer,
-        "standing": judged.standing.value,
-        "since": judged.since,
-        "suspends_at": judged.suspends_at,
+        "standing": verdict.standing.value,
+        "since": verdict.since,
+        "suspends_at": verdict.suspends_at,
+        "available": _available(verdict.prepaid),
     }
     if as_json:
         show_json({**found, "overdue": overdue})
@@ -195,8 +198,15 @@ def standing(name: str, as_json: AsJson = False) -> None:
             typer.echo(f"{key}: {cell(value)}")
         columns = ("invoice", "due_at", "remaining", "currency", "payment_on_its_way")
         show(overdue, columns, as_json=False, empty="nothing is overdue")
-    if judged.standing is Standing.SUSPENDED:
+    if verdict.standing is Standing.SUSPENDED:
         raise typer.Exit(1)
+
+
+def _available(prepaid: "Prepaid | None") -> str | None:
+    """What is left of a prepaid tenant's credit."""
+    from billing.core.money import Money
+
+    return None if prepaid is None else str(Money(prepaid.available, prepaid.currency))
 
 
 @app.command("show")

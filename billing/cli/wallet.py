@@ -37,7 +37,7 @@ def show_(as_json: AsJson = False) -> None:
     for key, value in found.items():
         if key != "generations":
             typer.echo(f"{key}: {cell(value)}")
-    columns = ("since", "pin", "treasury", "accepted_on", "invoices", "unflushed", "in_treasury")
+    columns = ("since", "pin", "treasury", "accepted_on", "invoices", "deposits", "unflushed", "in_treasury")
     typer.echo("")
     show(generations, columns, as_json=False)
 
@@ -62,6 +62,7 @@ def _generations(one: "App", session: "Session") -> list[dict[str, Any]]:
             **g.wallet.pinned(),
             "accepted_on": [names.get(id_, f"chain {id_}") for id_ in sorted(store.accepted_chains(session, g.id))],
             "invoices": counts.get(g.id, {}).get("invoice", 0),
+            "deposits": counts.get(g.id, {}).get("deposit", 0),
             "unflushed": money.get((g.id, False), []),
             "in_treasury": money.get((g.id, True), []),
         }

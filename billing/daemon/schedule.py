@@ -49,6 +49,7 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
         table.append(Job("conserve", RoleName.COLLECTOR, 300, app.conserver.tick))
     if RoleName.INVOICER in roles:
         table.append(Job("invoice", RoleName.INVOICER, 300, lambda: _invoice(app)))
+        table.append(Job("prepaid", RoleName.INVOICER, 60, lambda: _prepaid(app)))
         table.append(Job("dun", RoleName.INVOICER, 60, lambda: _dun(app)))
         table.append(Job("owners", RoleName.INVOICER, HOUR, lambda: _owners(app)))
         table.append(Job("deliver", RoleName.INVOICER, 2, lambda: _deliver(app)))
@@ -109,6 +110,16 @@ def _invoice(app: App) -> bool:
     issued = app.issuer.tick()
     if issued:
         logger("invoice").info("invoices issued", count=issued)
+    return False
+
+
+def _prepaid(app: App) -> bool:
+    done = app.prepayer.tick()
+    if done.low or done.exhausted:
+        logger("prepaid").info("credit runs out", low=done.low, exhausted=done.exhausted)
+    if done.failed:
+        tenant, why = next(iter(done.failed.items()))
+        raise StablemeterError(f"how long credit lasts is unknown of {len(done.failed)} tenants; {tenant}: {why}")
     return False
 
 

@@ -24,6 +24,7 @@ APPEND_ONLY: Final = (
     "owner_fee",
     "owner_settlement",
     "owner_settlement_line",
+    "deposit_document",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {

@@ -10,7 +10,16 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from billing.core.errors import Invalid
 from billing.core.keccak import keccak256
@@ -19,6 +28,7 @@ from billing.core.onchain import Hash32, to_hash
 
 INVOICE_TYPE: Final = "stablemeter/invoice@1"
 CREDIT_NOTE_TYPE: Final = "stablemeter/credit-note@1"
+DEPOSIT_TYPE: Final = "stablemeter/deposit@1"
 DOCUMENT_BYTES_MAX: Final = 8 << 20
 INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 16
@@ -268,9 +278,34 @@ class CreditNoteDocument(_Part):
     issued_at: Time
 
 
-_MODELS: Final[dict[str, type[InvoiceDocument] | type[CreditNoteDocument]]] = {
+class DepositDocument(_Part):
+    """Makes a tenant's permanent deposit address: what comes to it is credit that its invoices use."""
+
+    type: Literal["stablemeter/deposit@1"]
+    issuer: Party
+    tenant: Party
+    number: Name
+    nonce: HashText
+    currency: Currency
+    issued_at: Time
+    replaces: Replaced | None
+    wallet: ForwarderTerms | XpubTerms
+    settlement: Annotated[list[Settlement], Field(min_length=1)]
+
+    @field_validator("settlement")
+    @classmethod
+    def _each_once(cls, value: list[Settlement]) -> list[Settlement]:
+        if len({(one.chain_id, one.token_address) for one in value}) != len(value):
+            raise ValueError("a token is named twice")
+        return value
+
+
+AnyDocument = InvoiceDocument | CreditNoteDocument | DepositDocument
+
+_MODELS: Final[dict[str, type[InvoiceDocument] | type[CreditNoteDocument] | type[DepositDocument]]] = {
     INVOICE_TYPE: InvoiceDocument,
     CREDIT_NOTE_TYPE: CreditNoteDocument,
+    DEPOSIT_TYPE: DepositDocument,
 }
 
 
@@ -283,7 +318,7 @@ def digest(content: bytes) -> Hash32:
     return to_hash(keccak256(content))
 
 
-def parse(content: bytes) -> InvoiceDocument | CreditNoteDocument:
+def parse(content: bytes) -> AnyDocument:
     """Read a document. Raises Invalid for what is not canonical, has a key twice, is of an unknown type, or does not
     add up: two readers can never understand it differently."""
     if len(content) > DOCUMENT_BYTES_MAX or _depth(content) > DEPTH_MAX:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from billing.core.clock import Clock
 from billing.db.engine import Database, Session
 from billing.invoicing import told
-from billing.invoicing.standing import Debt, Standing, judge
-from billing.invoicing.store import debts
+from billing.invoicing.judging import judged
+from billing.invoicing.standing import Debt, Standing
+from billing.invoicing.store import debts, prepaid
 from billing.notices import store as notices
 from billing.notices.notice import Notice, NoticeType
 
@@ -62,7 +63,7 @@ class Dunner:
                 for one in found:
                     self._remind(session, payer, one, done)
             suspended = debts.told_suspended(session)
-            for payer in {*debts.payers_overdue(session, now), *suspended}:
+            for payer in {*debts.payers_overdue(session, now), *prepaid.everybody(session), *suspended}:
                 self._judge(session, payer, payer in suspended, done)
         return done
 
@@ -79,11 +80,11 @@ class Dunner:
 
     def _judge(self, session: Session, payer: tuple[int, str], was_suspended: bool, done: Dunned) -> None:
         now = self._clock.now()
-        judged = judge(debts.of_payer(session, payer[0]), now, self._steps.suspend_after)
-        is_suspended = judged.standing is Standing.SUSPENDED
+        found = judged(session, payer[0], now, self._steps.suspend_after)
+        is_suspended = found.standing is Standing.SUSPENDED
         if is_suspended == was_suspended:
             return
         kind = NoticeType.TENANT_SUSPENDED if is_suspended else NoticeType.TENANT_RESUMED
-        notice: Notice = told.standing(kind, judged, payer)
+        notice: Notice = told.standing(kind, found, payer)
         notices.tell(session, notice, now)
         (done.suspended if is_suspended else done.resumed).append(payer[1])

@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Final
 
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Invalid, Unavailable
-from billing.core.onchain import Address
+from billing.core.errors import Conflict, Invalid
 from billing.core.period import Span
 from billing.db.engine import Database, Session
 from billing.invoicing import calendar, compose, cycle, postings, store, told
 from billing.invoicing import document as documents
+from billing.invoicing.addressing import Addressing, Offer
 from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, nonce, pay_token
-from billing.invoicing.document import ForwarderTerms, Party, RateRule, Replaced, Settlement, XpubTerms
+from billing.invoicing.document import Party, Replaced
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.guard import Guard
@@ -30,24 +30,12 @@ from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
 from billing.wallets.hd import AccountKey
 from billing.wallets.store import PaymentAddress
-from billing.wallets.wallet import ForwarderWallet, Wallet
+from billing.wallets.wallet import Wallet
 
 BATCH: Final = 100
 """Invoices in one transaction, and behind one fsync."""
 REASON_MAX: Final = 200
 """What a credit note's document has room for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A token that invoices of a currency may be paid in, by a rule."""
-
-    chain_id: int
-    token: str
-    token_address: str
-    decimals: int
-    currency: str
-    rule: RateRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +62,7 @@ class Issuer:
         self._guard = Guard(archive)
         self._seen_running: dict[datetime, calendar.Running] = {}
         """What was looked at within running periods: their usage is rated once an hour, not at every tick."""
+        self._addressing = Addressing(house.wallet, house.account, house.offers)
 
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
@@ -153,8 +142,8 @@ class Issuer:
                 f"the invoice of {draft.payer.slug} would be negative", remedy="wait for usage that outweighs it"
             )
         due = draft.amount_due.units > 0
-        generation = self._generation(session, now) if due else None
-        index = self._next_index(session, generation)
+        generation = self._addressing.generation(session, now) if due else None
+        index = self._addressing.next_index(session, generation)
         number = number_text(self._house.series, store.next_counter(session, self._house.series))
         replaced = store.last_void(session, draft.payer.id, draft.period)
         header = Header(
@@ -163,8 +152,8 @@ class Issuer:
             nonce=nonce(),
             issued_at=now,
             replaces=Replaced(number=replaced[1], digest=replaced[2]) if replaced else None,
-            wallet=self._terms(index) if due else None,
-            settlement=self._settlement(session, generation, draft.currency.code) if due else [],
+            wallet=self._addressing.terms(index) if due else None,
+            settlement=self._addressing.settlement(session, generation, draft.currency.code) if generation else [],
         )
         document = compose.invoice(draft, header)
         content = documents.canonical(document)
@@ -179,9 +168,7 @@ class Issuer:
         for entry in postings.issue(draft, invoice_id, number, now):
             ledger.post(session, entry)
         if generation is not None:
-            wallet = generation.wallet
-            address = wallet.address_of(digest) if isinstance(wallet, ForwarderWallet) else self._hd_address(index)
-            salt = digest if isinstance(wallet, ForwarderWallet) else ""
+            address, salt = self._addressing.salted(digest, index)
             wallets.add_address(
                 session, PaymentAddress(address, "invoice", generation.id, invoice_id, salt, index), now
             )
@@ -222,54 +209,3 @@ class Issuer:
             self._archive.prepare([Prepared(content, digest, note)], now)
         self._archive.issued([digest], now)
         return note
-
-    def _generation(self, session: Session, now: datetime) -> wallets.Generation:
-        if self._house.wallet is None:
-            raise Conflict(
-                "no wallet is configured, so nothing can be invoiced", remedy="set wallet.treasury or wallet.xpub"
-            )
-        return wallets.generation(session, self._house.wallet, now)
-
-    def _next_index(self, session: Session, generation: wallets.Generation | None) -> int | None:
-        """A fresh HD index in xpub mode. One whose address is known is passed over: a restore may have found the address
-        without its index."""
-        if generation is None or self._house.account is None:
-            return None
-        while True:
-            index = wallets.next_index(session, generation.id)
-            if wallets.known(session, self._house.account.address(index)) is None:
-                return index
-
-    def _terms(self, index: int | None) -> ForwarderTerms | XpubTerms:
-        wallet = self._house.wallet
-        if isinstance(wallet, ForwarderWallet):
-            return ForwarderTerms(
-                mode="forwarder",
-                factory=wallet.factory,
-                implementation=wallet.implementation,
-                treasury=wallet.treasury,
-                treasury_kind=wallet.treasury_kind.value,
-                flusher=wallet.flusher,
-            )
-        return XpubTerms(mode="xpub", address=self._hd_address(index))
-
-    def _hd_address(self, index: int | None) -> Address:
-        assert self._house.account is not None and index is not None
-        return self._house.account.address(index)
-
-    def _settlement(self, session: Session, generation: wallets.Generation | None, currency: str) -> list[Settlement]:
-        """Where the invoice may be paid: chains on which the wallet was verified. Raises Unavailable when there is none."""
-        assert generation is not None
-        accepted = wallets.accepted_chains(session, generation.id)
-        offers = [o for o in self._house.offers if o.currency == currency and o.chain_id in accepted]
-        if not offers:
-            raise Unavailable(
-                f"no chain accepts {currency} for this wallet yet",
-                remedy="stablemeter doctor says what is missing (factory deployed? treasury? chain reachable?)",
-            )
-        return [
-            Settlement(
-                chain_id=o.chain_id, token=o.token, token_address=o.token_address, decimals=o.decimals, rule=o.rule
-            )
-            for o in offers
-        ]

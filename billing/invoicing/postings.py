@@ -3,8 +3,9 @@
 from collections import defaultdict
 from datetime import datetime
 
+from billing.core.money import Money
 from billing.invoicing.draft import Draft
-from billing.ledger.account import RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
+from billing.ledger.account import PROMOTION, RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 
 
@@ -29,3 +30,12 @@ def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Ent
         postings.append(Posting(RECEIVABLE, currency, -draft.credited.units, payer, invoice_id))
         entries.append(Entry(EntryKind.CREDIT, now.date(), now, tuple(postings), invoice_id=invoice_id, memo=number))
     return entries
+
+
+def grant(given: Money, tenant_id: int, reference: str, now: datetime) -> Entry:
+    """Promotional credit: what it costs us is `promotion`, so that revenue stays what was earned."""
+    postings = (
+        Posting(PROMOTION, given.asset.code, given.units, tenant_id),
+        Posting(TENANT_CREDIT, given.asset.code, -given.units, tenant_id),
+    )
+    return Entry(EntryKind.GRANT, now.date(), now, postings, memo=reference)

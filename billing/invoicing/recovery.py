@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from billing.core.onchain import Hash32
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archived
-from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
+from billing.invoicing.document import AnyDocument, CreditNoteDocument
 from billing.invoicing.numbering import counter_of
 
 
@@ -16,7 +16,7 @@ class Missing:
     """An archived document that the database does not have."""
 
     archived: Archived
-    document: InvoiceDocument | CreditNoteDocument
+    document: AnyDocument
 
 
 @dataclass(slots=True)
@@ -48,14 +48,14 @@ def _age(one: Missing) -> tuple[str, int]:
 
 
 def _in_order(issued: Sequence[Missing]) -> list[Missing]:
-    """Invoices by age, each with its credit note right behind it: the invoice that replaces it comes later. Notes of
-    invoices that the database has come first."""
+    """Invoices and deposit addresses by age, each invoice with its credit note right behind it: the invoice that replaces it
+    comes later. Notes of invoices that the database has come first."""
     notes: dict[str, list[Missing]] = defaultdict(list)
     for one in issued:
         if isinstance(one.document, CreditNoteDocument):
             notes[one.document.invoice.digest].append(one)
     ordered: list[Missing] = []
     for one in issued:
-        if isinstance(one.document, InvoiceDocument):
+        if not isinstance(one.document, CreditNoteDocument):
             ordered += [one, *notes.pop(one.archived.digest, [])]
     return [*(note for orphans in notes.values() for note in orphans), *ordered]

@@ -22,6 +22,7 @@ from billing.invoicing.compose import pay_token
 from billing.invoicing.document import (
     AgreedLine,
     CreditNoteDocument,
+    DepositDocument,
     ForwarderTerms,
     InvoiceDocument,
     Line,
@@ -33,6 +34,7 @@ from billing.invoicing.draft import Credit, Draft, DraftLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent
 from billing.invoicing.numbering import counter_of
 from billing.invoicing.recovery import Missing, plan
+from billing.invoicing.store import deposits
 from billing.invoicing.store.credit import Grant, credit_held, give_back, lack, use
 from billing.invoicing.verify import address_of, wallet_of
 from billing.ledger import store as ledger
@@ -54,6 +56,7 @@ class Restored:
 
     invoices: list[str] = field(default_factory=list)
     credit_notes: list[str] = field(default_factory=list)
+    deposits: list[str] = field(default_factory=list)
     unissued: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
@@ -95,7 +98,9 @@ class Restorer:
             if back:
                 self._read_again(session, min(parse_time(one.document.issued_at) for one in back))
             if back or left:
-                details = {name: getattr(result, name) for name in ("invoices", "credit_notes", "unissued", "left")}
+                details = {
+                    name: getattr(result, name) for name in ("invoices", "credit_notes", "deposits", "unissued", "left")
+                }
                 record(session, Deed(now, actor, "restore", "archive", details=details))
             standing = store.digests(session)
         marked = {one.digest for one in archived if one.issued} & known
@@ -123,6 +128,9 @@ class Restorer:
         if isinstance(document, InvoiceDocument):
             self._invoice(session, one.archived, document, now)
             result.invoices.append(number)
+        elif isinstance(document, DepositDocument):
+            self._deposit(session, one.archived, document, now)
+            result.deposits.append(number)
         elif why := self._credit_note(session, one.archived, document, now):
             result.left.append(
                 f"credit note {number} took {document.invoice.number} back and was not brought back: {why}"
@@ -145,6 +153,14 @@ class Restorer:
             return False
         series, counter = counter_of(number)
         payers = {tenant.slug: tenant.id for tenant in tenants.listed(session)}
+        if isinstance(document, DepositDocument):
+            live = deposits.live(session, payers.get(document.tenant.id, 0), document.currency.code)
+            follows = (live.digest if live else None) == (document.replaces.digest if document.replaces else None)
+            return (
+                follows
+                and counter == store.coming_counter(session, series)
+                and self._bring_back(session, one, result, now)
+            )
         period = Span(parse_time(document.period.start), parse_time(document.period.end))
         served = store.payers_with_invoice(session, period).get(payers.get(document.tenant.id, 0), False)
         if served or counter != store.coming_counter(session, series):
@@ -160,8 +176,21 @@ class Restorer:
         result.unissued.append(one.archived.number)
         return True
 
+    def _deposit(self, session: Session, one: Archived, parsed: DepositDocument, now: datetime) -> None:
+        """A tenant's deposit address is its own again; what came to it is found when its chains are read again."""
+        tenant = _known(session, [(parsed.tenant.id, parsed.tenant.name)], now)[parsed.tenant.id]
+        replaces_id = deposits.id_of(session, parsed.replaces.digest) if parsed.replaces else None
+        series, _ = counter_of(parsed.number)
+        deposits.add(session, deposits.Given(tenant.id, parsed, one.content, one.digest, series, replaces_id))
+        self._address(session, one, parsed, None, now)
+
     def _address(
-        self, session: Session, one: Archived, parsed: InvoiceDocument, invoice_id: int | None, now: datetime
+        self,
+        session: Session,
+        one: Archived,
+        parsed: InvoiceDocument | DepositDocument,
+        invoice_id: int | None,
+        now: datetime,
     ) -> bool:
         """Watch a document's address. False when it has none, or it is watched already."""
         address = address_of(parsed, one.digest)
@@ -171,27 +200,21 @@ class Restorer:
             generation, salt = wallets.generation(session, wallet_of(parsed.wallet), now), str(one.digest)
         else:
             if self._wallet is None:
-                raise Conflict("the archive holds xpub invoices and no wallet is configured", remedy="set wallet.xpub")
+                raise Conflict("the archive holds xpub documents and no wallet is configured", remedy="set wallet.xpub")
             generation, salt = wallets.generation(session, self._wallet, now), ""
             if one.index is not None:
                 wallets.raise_index(session, generation.id, one.index)
         if wallets.known(session, address) is not None:
             return False
-        kind = "invoice" if invoice_id is not None else "unissued"
-        found = PaymentAddress(Address(address), kind, generation.id, invoice_id, salt, one.index)
+        deposit_id = deposits.id_of(session, one.digest)
+        kind = "invoice" if invoice_id is not None else "deposit" if deposit_id is not None else "unissued"
+        found = PaymentAddress(Address(address), kind, generation.id, invoice_id, salt, one.index, deposit_id)
         wallets.add_address(session, found, now)
         return True
 
     def _invoice(self, session: Session, one: Archived, parsed: InvoiceDocument, now: datetime) -> None:
-        everybody = {tenant.slug: tenant for tenant in tenants.listed(session)}
-        for slug, name in [
-            (parsed.tenant.id, parsed.tenant.name),
-            *((line.tenant, line.tenant) for line in parsed.lines),
-        ]:
-            if slug not in everybody:
-                everybody[slug] = tenants.add(
-                    session, Tenant(slug=slug, name=name, attribution=Attribution.OBSERVED), now
-                )
+        named = [(parsed.tenant.id, parsed.tenant.name), *((line.tenant, line.tenant) for line in parsed.lines)]
+        everybody = _known(session, named, now)
         draft = self._draft(session, parsed, everybody, now)
         replaced = store.listed(session, store.Filter(number=parsed.replaces.number)) if parsed.replaces else []
         series, _ = counter_of(parsed.number)
@@ -235,6 +258,15 @@ class Restorer:
         give_back(session, invoice.id, now)
         ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
         return ""
+
+
+def _known(session: Session, named: Sequence[tuple[str, str]], now: datetime) -> dict[str, Tenant]:
+    """All tenants by slug, with these (slug, name) among them."""
+    everybody = {tenant.slug: tenant for tenant in tenants.listed(session)}
+    for slug, name in named:
+        if slug not in everybody:
+            everybody[slug] = tenants.add(session, Tenant(slug=slug, name=name, attribution=Attribution.OBSERVED), now)
+    return everybody
 
 
 def _credits(session: Session, parsed: InvoiceDocument, payer: Tenant, now: datetime) -> tuple[Credit, ...]:

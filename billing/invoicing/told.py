@@ -10,6 +10,7 @@ from billing.core.onchain import Hash32
 from billing.core.period import rfc3339
 from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
 from billing.invoicing.invoice import Invoice
+from billing.invoicing.runway import Runway, Terms
 from billing.invoicing.standing import Debt, Judged
 from billing.notices.notice import Notice, NoticeType
 
@@ -89,4 +90,23 @@ def standing(kind: NoticeType, judged: Judged, payer: tuple[int, str]) -> Notice
         }
         for one in judged.overdue
     ]
-    return Notice(kind, payer[1], {"tenant": payer[1], "standing": judged.standing.value, "overdue": overdue}, payer[0])
+    data: dict[str, Any] = {"tenant": payer[1], "standing": judged.standing.value, "overdue": overdue}
+    if judged.prepaid is not None:
+        data["currency"] = judged.prepaid.currency.code
+        data["available"] = decimal_text(judged.prepaid.available, judged.prepaid.currency.exponent)
+    return Notice(kind, payer[1], data, payer[0])
+
+
+def credit(kind: NoticeType, found: Runway, payer: tuple[int, str], terms: Terms) -> Notice:
+    """A prepaid tenant's credit became low, or is used up. Told at each crossing; what is left now is asked of the API."""
+    data = {
+        "tenant": payer[1],
+        "currency": found.currency.code,
+        "held": decimal_text(found.held, found.currency.exponent),
+        "accrued": decimal_text(found.accrued, found.currency.exponent),
+        "available": decimal_text(found.available, found.currency.exponent),
+        "per_day": decimal_text(found.per_day, found.currency.exponent),
+        "days_left": found.days_left,
+        "suspends": terms.suspend_at_zero,
+    }
+    return Notice(kind, payer[1], data, payer[0])

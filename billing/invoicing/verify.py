@@ -1,4 +1,4 @@
-"""Is this invoice genuine? Needs the document and the pin; no network, no database, no daemon.
+"""Is this invoice, or this deposit address, genuine? Needs the document and the pin; no network, no database, no daemon.
 
 Consistency is not origin: a thief can write a whole other document with a factory of his own. The pin, which comes with
 the contract and never from the pay page, is what proves whose wallet it is.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from billing.core.onchain import Address, Hash32, checksum
 from billing.invoicing import document as documents
-from billing.invoicing.document import ForwarderTerms, InvoiceDocument, XpubTerms
+from billing.invoicing.document import CreditNoteDocument, DepositDocument, ForwarderTerms, InvoiceDocument, XpubTerms
 from billing.wallets.wallet import ForwarderWallet, TreasuryKind
 
 
@@ -34,23 +34,21 @@ def wallet_of(terms: ForwarderTerms) -> ForwarderWallet:
     )
 
 
-def address_of(invoice: InvoiceDocument, digest: Hash32) -> Address | None:
+def address_of(document: InvoiceDocument | DepositDocument, digest: Hash32) -> Address | None:
     """The address that a document stands for; None when nothing is due."""
-    if isinstance(invoice.wallet, ForwarderTerms):
-        return wallet_of(invoice.wallet).address_of(digest)
-    if isinstance(invoice.wallet, XpubTerms):
-        return Address(invoice.wallet.address)
+    if isinstance(document.wallet, ForwarderTerms):
+        return wallet_of(document.wallet).address_of(digest)
+    if isinstance(document.wallet, XpubTerms):
+        return Address(document.wallet.address)
     return None
 
 
 def verify(content: bytes, pins: Sequence[Hash32], shown: Address | None) -> Verdict:
     """Check a document. Raises Invalid for bytes that are no canonical document."""
     parsed, digest = documents.parse(content), documents.digest(content)
-    if not isinstance(parsed, InvoiceDocument):
+    if isinstance(parsed, CreditNoteDocument):
         return Verdict(False, digest, None, ["a credit note has no address to pay to"])
-    words = [
-        f"{parsed.number}: {parsed.amount_due} {parsed.currency.code} due, from {parsed.issuer.name} to {parsed.tenant.name}"
-    ]
+    words = [f"{parsed.number}: {_what(parsed)}, from {parsed.issuer.name} to {parsed.tenant.name}"]
     address = address_of(parsed, digest)
     if address is None:
         return Verdict(False, digest, None, [*words, "nothing is due on it: there is no address to pay to"])
@@ -66,6 +64,12 @@ def verify(content: bytes, pins: Sequence[Hash32], shown: Address | None) -> Ver
     origin, word = _origin(wallet_of(parsed.wallet), pins)
     words.append(word + (", and the address is the one that you were shown" if origin and shown else ""))
     return Verdict(origin, digest, address, words)
+
+
+def _what(parsed: InvoiceDocument | DepositDocument) -> str:
+    if isinstance(parsed, DepositDocument):
+        return f"the {parsed.currency.code} deposit address of {parsed.tenant.id}"
+    return f"{parsed.amount_due} {parsed.currency.code} due"
 
 
 def _origin(wallet: ForwarderWallet, pins: Sequence[Hash32]) -> tuple[bool, str]:

@@ -18,10 +18,11 @@ GAS: Final = "gas"
 TAX: Final = "tax"
 OWNER_PAYABLE: Final = "owner_payable"
 OWNER_SHARE: Final = "owner_share"
+PROMOTION: Final = "promotion"
 
 _PLAIN: Final = {
     RECEIVABLE, CONVERSION, FX, ROUNDING, EXTERNAL, TENANT_CREDIT, TENANT_PREPAID, REFUNDS_PAYABLE, SUSPENSE, WRITE_OFF,
-    GAS, TAX, OWNER_SHARE,
+    GAS, TAX, OWNER_SHARE, PROMOTION,
 }  # fmt: skip
 _PARTS: Final = {"revenue": 2, "deposit": 3, "treasury": 3, "held": 2, OWNER_PAYABLE: 2}
 

@@ -20,6 +20,8 @@ class EntryKind(StrEnum):
     FLUSH = "flush"
     EXTERNAL = "external"
     RESOLVE = "resolve"
+    TOP_UP = "top_up"
+    GRANT = "grant"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,10 @@ _SUBJECTS: Final[dict[NoticeType, str]] = {
     NoticeType.INVOICE_REOPENED: "Invoice {number} is open again",
     NoticeType.CREDIT_NOTE_ISSUED: "Credit note {number} for invoice {invoice}",
     NoticeType.PAYMENT_SEEN: "Payment seen for invoice {invoice}",
+    NoticeType.TOPUP_SEEN: "Top-up seen: {amount} {token}",
+    NoticeType.TOPUP_CREDITED: "Credited: {credited} {currency}",
+    NoticeType.CREDIT_LOW: "Your credit is low: {available} {currency}",
+    NoticeType.CREDIT_EXHAUSTED: "Your credit is used up",
     NoticeType.TENANT_SUSPENDED: "Your account {tenant} is suspended",
     NoticeType.TENANT_RESUMED: "Your account {tenant} is active again",
 }
@@ -49,7 +53,21 @@ _TEXTS: Final[dict[NoticeType, str]] = {
         "A payment of {amount} {token} for invoice {invoice} was seen on chain {chain_id} and waits for confirmations.\n\n"
         "Transaction: {tx_hash}"
     ),
-    NoticeType.TENANT_SUSPENDED: "These invoices have been overdue for too long:\n\n{overdue_list}",
+    NoticeType.TOPUP_SEEN: (
+        "A top-up of {amount} {token} was seen on chain {chain_id} and waits for confirmations.\n\nTransaction: {tx_hash}"
+    ),
+    NoticeType.TOPUP_CREDITED: (
+        "Your top-up of {amount} {token} is final: {credited} {currency} were added to your credit.\n\nTransaction: {tx_hash}"
+    ),
+    NoticeType.CREDIT_LOW: (
+        "{available} {currency} of your credit are left once what you used so far is invoiced.{lasts}\n\n"
+        "Please top up at your deposit address."
+    ),
+    NoticeType.CREDIT_EXHAUSTED: (
+        "What you have used so far is more than your credit: {available} {currency} are left.{stops}\n\n"
+        "Please top up at your deposit address."
+    ),
+    NoticeType.TENANT_SUSPENDED: "{why}{overdue_list}",
     NoticeType.TENANT_RESUMED: "Your account is active again. Thank you.",
 }
 
@@ -128,4 +146,12 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
         f"{one['number']}: {one['remaining']} {one['currency']}, due {one['due_at'][:10]}"
         for one in data.get("overdue", ())
     ]
-    return {**data, "due_day": data.get("due_at", "")[:10], "overdue_list": "\n".join(overdue)}
+    days = data.get("days_left")
+    return {
+        **data,
+        "due_day": data.get("due_at", "")[:10],
+        "overdue_list": "\n".join(overdue),
+        "why": "These invoices have been overdue for too long:\n\n" if overdue else "Your credit is used up.",
+        "lasts": "" if days is None else f" At the present rate they last for {days} days.",
+        "stops": " Your account is suspended until there is credit again." if data.get("suspends") else "",
+    }

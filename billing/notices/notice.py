@@ -21,6 +21,10 @@ class NoticeType(StrEnum):
     INVOICE_VOIDED = "invoice.voided"
     CREDIT_NOTE_ISSUED = "credit_note.issued"
     PAYMENT_SEEN = "payment.seen"
+    TOPUP_SEEN = "topup.seen"
+    TOPUP_CREDITED = "topup.credited"
+    CREDIT_LOW = "credit.low"
+    CREDIT_EXHAUSTED = "credit.exhausted"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
 

@@ -225,6 +225,19 @@ def _evident(
     return [(line, difference(line, parts.get(line.key, NO_EVIDENCE), charged.get(line.key))) for line in lines]
 
 
+def worth(session: Session, span: Span, tenant_ids: Sequence[int], meters: Sequence[Meter] = ()) -> dict[int, int]:
+    """What tenants used in a span is worth, whether it was charged or not, in the currency's smallest unit. What has no price
+    counts as nothing: this is an estimate, and no invoice."""
+    prices, currency = terms.in_force(session, span), books.currency(session)
+    found = dict.fromkeys(tenant_ids, 0)
+    totals = _totals(session, span, tenant_ids, meters, prices)
+    of_meters = metered.wholes(totals, meters_store.prices(prices), meters, currency)
+    of_time = wholes(usage.quantities(session, span, prices, tenant_ids), currency)
+    for line in (*of_time, *(line for line, _ in of_meters)):
+        found[line.key.tenant_id] += line.amount
+    return found
+
+
 def unpriced(session: Session, period: Span, meters: Sequence[Meter] = ()) -> list[Unpriced]:
     """What was used in a period and has no price."""
     prices = terms.in_force(session, period)

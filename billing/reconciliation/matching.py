@@ -11,7 +11,7 @@ from billing.reconciliation.valuation import PAR, value_at
 
 
 class MatchKind(StrEnum):
-    """What a transfer was, seen from its invoice. The first seven pay something; the others wait for a person."""
+    """What a transfer was, seen from its invoice or deposit address. The first seven count; the others wait for a person."""
 
     EXACT = "exact"
     PARTIAL = "partial"
@@ -19,6 +19,7 @@ class MatchKind(StrEnum):
     TOLERATED = "tolerated"
     DUPLICATE = "duplicate"
     DUST = "dust"
+    TOP_UP = "top_up"
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     AFTER_VOID = "after_void"
     UNISSUED = "unissued"

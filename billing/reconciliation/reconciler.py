@@ -19,21 +19,22 @@ from billing.events.meter import Meter
 from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
 from billing.invoicing import told
+from billing.invoicing.deposit import Deposit
 from billing.invoicing.document import ByFeed, InvoiceDocument, Settlement
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
-from billing.invoicing.store import credit
+from billing.invoicing.store import credit, deposits
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
 from billing.quotes import store as quotes
 from billing.quotes.feed import At, Feed, NoRate, Rate
-from billing.reconciliation import postings, store
+from billing.reconciliation import crediter, postings, store
 from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
-from billing.reconciliation.told import tell_seen
+from billing.reconciliation.told import tell_credited, tell_seen
 from billing.reconciliation.valuation import PAR, best, feed_of
 from billing.tenants import store as tenants
 from billing.wallets import store as wallets
@@ -127,11 +128,16 @@ class Reconciler:
         if transfer.state not in (ChainState.CONFIRMED, ChainState.FINAL):
             return None
         target = wallets.known(session, transfer.receiver)
-        if target is None or target.invoice_id is None:
+        if target is None or (target.invoice_id is None and target.deposit_id is None):
             return None
         if store.find(session, transfer.id, transfer.incarnation) is not None:
             return None
-        terms = self._accepted(session, target.invoice_id).get((transfer.chain_id, transfer.token))
+        if target.deposit_id is not None:
+            accepted = crediter.accepted(deposits.by_id(session, target.deposit_id))
+        else:
+            assert target.invoice_id is not None
+            accepted = self._invoiced(session, target.invoice_id)
+        terms = accepted.get((transfer.chain_id, transfer.token))
         return None if terms is None else feed_of(terms.rule)
 
     def _ask_about_usage(self, done: Settled) -> None:
@@ -158,6 +164,7 @@ class Reconciler:
                 self._book(session, transfer, done)
             if transfer.state is ChainState.FINAL:
                 credit.finalise_credit(session, transfer.id, self._clock.now())
+                tell_credited(session, transfer, self._clock.now())
 
     def _book(self, session: Session, transfer: Transfer, done: Settled) -> None:
         now, key = self._clock.now(), (transfer.id, transfer.incarnation)
@@ -166,10 +173,10 @@ class Reconciler:
         roles = (_role(wallets.known(session, transfer.sender)), _role(target))
         done.booked += 1
         problem: MatchKind | None = None
-        invoice = None
+        payee: Invoice | Deposit | None = None
         if target is not None and roles[1] is Role.PAYMENT:
-            invoice, problem = self._target(session, transfer, target)
-        rate = self._rate(session, transfer, invoice) if invoice is not None and problem is None else None
+            payee, problem = self._target(session, transfer, target)
+        rate = self._rate(session, transfer, payee) if payee is not None and problem is None else None
         if isinstance(rate, NoRate):
             problem = MatchKind.NO_RATE
         for entry in postings.movement(transfer, token, roles, problem is not None, now):
@@ -177,12 +184,16 @@ class Reconciler:
         if roles[1] is not Role.PAYMENT:
             store.add(session, key, DispositionEvent.BOOK, now)
         elif problem is not None:
-            suspect = (invoice.id, invoice.tenant_id) if invoice else None
+            suspect = (_invoice_id(payee), payee.tenant_id) if payee else None
             store.add(session, key, DispositionEvent.SUSPEND, now, invoice=suspect, kind=problem)
             why = rate.reason if isinstance(rate, NoRate) else ""
-            self._ask(session, transfer, token, (problem, why), invoice)
+            self._ask(session, transfer, token, (problem, why), payee)
             done.exceptions += 1
+        elif isinstance(payee, Deposit):
+            assert isinstance(rate, Rate)
+            crediter.top_up(session, transfer, payee, rate, now)
         else:
+            invoice = payee
             assert invoice is not None and isinstance(rate, Rate)
             owner = (invoice.id, invoice.tenant_id)
             store.give_rate(session, store.add(session, key, DispositionEvent.MATCH, now, invoice=owner), rate)
@@ -190,14 +201,16 @@ class Reconciler:
 
     def _target(
         self, session: Session, transfer: Transfer, target: PaymentAddress
-    ) -> tuple[Invoice | None, MatchKind | None]:
-        """The invoice that an address is of, and why the transfer cannot pay it (None when it can). The invoice's document
-        says what it may be paid in, whatever the settings accept by now."""
+    ) -> tuple[Invoice | Deposit | None, MatchKind | None]:
+        """The invoice, or the deposit document, that an address is of, and why the transfer cannot pay it (None when it can).
+        The document says what it may be paid in, whatever the settings accept by now."""
+        if target.deposit_id is not None:
+            return crediter.target(session, transfer, target.deposit_id)
         if target.invoice_id is None:
             return None, MatchKind.UNISSUED
         status = invoicing.lock(session, target.invoice_id)
         invoice = invoicing.by_id(session, target.invoice_id)
-        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice.id):
+        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice):
             return invoice, MatchKind.WRONG_TOKEN
         if status is InvoiceStatus.VOID:
             return invoice, MatchKind.AFTER_VOID
@@ -216,12 +229,14 @@ class Reconciler:
         if payment.disposition is Disposition.MATCHED and payment.invoice_id is not None:
             invoicing.lock(session, payment.invoice_id)
             self._reallocate(session, invoicing.by_id(session, payment.invoice_id), done, taken_back=payment)
+        elif payment.disposition is Disposition.MATCHED:
+            done.exceptions += crediter.take_back(session, payment, now)
 
     def _reallocate(
         self, session: Session, invoice: Invoice, done: Settled, taken_back: store.Payment | None = None
     ) -> None:
         """Bring an invoice's allocations, credit and status in line with the transfers that stand now."""
-        now, accepted = self._clock.now(), self._accepted(session, invoice.id)
+        now, accepted = self._clock.now(), self._accepted(session, invoice)
         credit.lock(session, invoice.id)
         standing = store.matched(session, invoice.id)
         incoming = [_incoming(one, accepted[one.token]) for _, one in standing]
@@ -278,17 +293,20 @@ class Reconciler:
             notices.tell(session, told.changed(NoticeType.INVOICE_REOPENED, invoice), now)
             done.invoices_reopened += 1
 
-    def _rate(self, session: Session, transfer: Transfer, invoice: Invoice) -> Rate | NoRate:
-        """What one token is worth, by the rule of the invoice's document at the transfer's block, or as it was promised."""
-        rule = self._accepted(session, invoice.id)[transfer.chain_id, transfer.token].rule
+    def _rate(self, session: Session, transfer: Transfer, payee: Invoice | Deposit) -> Rate | NoRate:
+        """What one token is worth, by the rule of the payee's document at the transfer's block, or as it was promised."""
+        rule = self._accepted(session, payee)[transfer.chain_id, transfer.token].rule
         feed = feed_of(rule)
         if feed is None:
             return Rate(PAR, "par", transfer.mined_at)
         quoted = [one.rate for one in quotes.live(session, transfer.chain_id, feed, transfer.mined_at)]
         return best(rule, self._found[_key(transfer)], quoted)
 
-    def _accepted(self, session: Session, invoice_id: int) -> dict[tuple[int, str], Settlement]:
-        """{(chain id, token address): terms} that the invoice's document accepts, for ever."""
+    def _accepted(self, session: Session, payee: Invoice | Deposit) -> dict[tuple[int, str], Settlement]:
+        """{(chain id, token address): terms} that the payee's document accepts, for ever."""
+        return crediter.accepted(payee) if isinstance(payee, Deposit) else self._invoiced(session, payee.id)
+
+    def _invoiced(self, session: Session, invoice_id: int) -> dict[tuple[int, str], Settlement]:
         parsed = documents.parse(invoicing.document(session, invoice_id))
         assert isinstance(parsed, InvoiceDocument)
         return {(one.chain_id, one.token_address): one for one in parsed.settlement}
@@ -299,23 +317,24 @@ class Reconciler:
         transfer: Transfer,
         token: Token,
         problem: tuple[MatchKind, str],
-        invoice: Invoice | None,
+        payee: Invoice | Deposit | None,
     ) -> None:
         kind, why = problem
+        thing = f"deposit address {payee.number}" if isinstance(payee, Deposit) else "invoice"
         what = {
-            MatchKind.WRONG_TOKEN: "a token that the invoice does not accept",
+            MatchKind.WRONG_TOKEN: f"a token that the {thing} does not accept",
             MatchKind.AFTER_VOID: "a void invoice",
             MatchKind.UNISSUED: "an address whose invoice was never issued",
-            MatchKind.NO_RATE: f"an invoice, but nobody knows what it is worth: {why}",
+            MatchKind.NO_RATE: f"{'a' if isinstance(payee, Deposit) else 'an'} {thing}, but nobody knows what it is worth: {why}",
         }[kind]
         question = store.Question(
             kind=kind,
             subject=f"transfer {transfer.id}/{transfer.incarnation}",
             detail=f"{decimal_text(transfer.units, token.decimals)} {token.symbol} came in for {what}",
-            suggestion=_suggestion(kind, invoice),
+            suggestion=_suggestion(kind, payee),
             transfer_id=transfer.id,
-            invoice_id=invoice.id if invoice else None,
-            tenant_id=invoice.tenant_id if invoice else None,
+            invoice_id=_invoice_id(payee),
+            tenant_id=payee.tenant_id if payee else None,
         )
         store.ask(session, question, self._clock.now())
 
@@ -328,10 +347,14 @@ def _key(transfer: Transfer) -> Incarnation:
     return transfer.id, transfer.incarnation, transfer.block_hash
 
 
-def _suggestion(kind: MatchKind, invoice: Invoice | None) -> str:
-    if invoice is None:
+def _invoice_id(payee: Invoice | Deposit | None) -> int | None:
+    return payee.id if isinstance(payee, Invoice) else None
+
+
+def _suggestion(kind: MatchKind, payee: Invoice | Deposit | None) -> str:
+    if payee is None:
         return "find out who paid, then credit or refund"
-    return f"credit {invoice.tenant}" + (" at a --rate that you can prove" if kind is MatchKind.NO_RATE else "")
+    return f"credit {payee.tenant}" + (" at a --rate that you can prove" if kind is MatchKind.NO_RATE else "")
 
 
 def _role(address: PaymentAddress | None) -> Role:

@@ -81,10 +81,10 @@ def add(
     event: DispositionEvent,
     now: datetime,
     *,
-    invoice: tuple[int, int] | None = None,
+    invoice: tuple[int | None, int] | None = None,
     kind: str = "",
 ) -> int:
-    """A payment row for (transfer, incarnation); `invoice` is (id, tenant id)."""
+    """A payment row for (transfer, incarnation); `invoice` is (id, tenant id), without an id for a top-up."""
     row = PaymentRow(
         transfer_id=transfer[0],
         incarnation=transfer[1],
@@ -332,19 +332,20 @@ def exceptions(
 
 
 _PAYMENTS = """
-    SELECT t.id, i.number AS invoice, coalesce(n.slug, m.slug) AS tenant, t.chain_id, t.token_address, t.units,
+    SELECT t.id, i.number AS invoice, d.number AS deposit, coalesce(n.slug, m.slug) AS tenant, t.chain_id, t.token_address, t.units,
            t.from_address, t.to_address, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at,
            t.state AS status, coalesce(p.disposition, 'unmatched') AS disposition, t.incarnation,
            coalesce(p.reason, '') AS reason, coalesce(p.kind, '') AS kind, coalesce(p.late, false) AS late,
            coalesce(p.currency, '') AS currency, coalesce(p.value_units, 0) AS value_units,
            coalesce(p.applied_units, 0) AS applied_units, coalesce(p.credited_units, 0) AS credited_units,
            coalesce(p.written_off_units, 0) AS written_off_units, p.rate, coalesce(p.rate_source, '') AS rate_source, p.rate_at,
-           c.cursor_number, i.id AS invoice_id
+           c.cursor_number, i.id AS invoice_id, coalesce(i.exponent, d.exponent) AS exponent
       FROM transfer t
       LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
       LEFT JOIN payment_address a ON a.address = t.to_address
       LEFT JOIN invoice i ON i.id = a.invoice_id
-      LEFT JOIN tenant n ON n.id = i.tenant_id
+      LEFT JOIN deposit_document d ON d.id = a.deposit_id
+      LEFT JOIN tenant n ON n.id = coalesce(i.tenant_id, d.tenant_id)
       LEFT JOIN tenant m ON m.id = p.tenant_id
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id"""
 
@@ -366,7 +367,7 @@ def payments(
         where.append("i.id = ANY(:invoices)")
         values["invoices"] = list(invoice_ids)  # type: ignore[assignment]
     if tenant_id is not None:
-        where.append("coalesce(i.tenant_id, p.tenant_id) = :tenant")
+        where.append("coalesce(i.tenant_id, d.tenant_id, p.tenant_id) = :tenant")
         values["tenant"] = tenant_id
     sql = f"{_PAYMENTS} WHERE {' AND '.join(where)} ORDER BY t.id LIMIT :limit"
     found = []

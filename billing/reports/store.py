@@ -48,13 +48,26 @@ _RECONCILIATION = """
       LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
      WHERE t.mined_at >= :start AND t.mined_at < :end
+    UNION ALL
+    SELECT d.number, n.slug, d.currency, d.exponent, NULL, '', a.address, t.id, t.chain_id, t.token_address, t.units,
+           t.state, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address,
+           c.cursor_number, p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units,
+           p.rate, p.rate_source, 0,
+           (SELECT string_agg(e.id::text, ' ' ORDER BY e.id) FROM entry e
+             WHERE e.transfer_id = t.id AND e.incarnation = t.incarnation)
+      FROM transfer t JOIN payment_address a ON a.address = t.to_address
+      JOIN deposit_document d ON d.id = a.deposit_id JOIN tenant n ON n.id = d.tenant_id
+      LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
+      LEFT JOIN chain_state c ON c.chain_id = t.chain_id
+     WHERE t.mined_at >= :start AND t.mined_at < :end
      ORDER BY 1, chain_id, block_number, log_index"""
 
 
 def reconciliation(
     session: Session, period: Span, label: str, known: Mapping[tuple[int, str], Token], chains: Mapping[int, str]
 ) -> Iterator[ReconciliationRow]:
-    """The rows of a period: its invoices with every transfer to their addresses, and stray money that came in during it."""
+    """The rows of a period: its invoices with every transfer to their addresses; top-ups and stray money that came in during
+    it. A top-up has the number of its deposit document, and nothing is due on it."""
     values = {"start": period.start, "end": period.end}
     for row in session.connection().execution_options(yield_per=AT_ONCE).execute(text(_RECONCILIATION), values):
         yield _row(row._mapping, label, known, chains)
@@ -72,7 +85,7 @@ def _row(
     paid = r["transfer_id"] is not None
     token = known.get((r["chain_id"], r["token_address"])) if paid else None
     standing = paid and r["state"] != "orphaned" and r["cursor_number"] is not None
-    due = int(r["amount_due"])
+    due = None if r["amount_due"] is None else int(r["amount_due"])
     return ReconciliationRow(
         invoice=r["number"],
         tenant=r["tenant"],
@@ -90,7 +103,7 @@ def _row(
         credited=money("credited_units"),
         written_off=money("written_off_units"),
         difference=decimal_text(int(r["paid_value"]) - due, exponent)
-        if invoiced and r["invoice_status"] != "void"
+        if invoiced and due is not None and r["invoice_status"] != "void"
         else "",
         kind=r["kind"] or "",
         disposition=r["disposition"] or ("unmatched" if paid else ""),

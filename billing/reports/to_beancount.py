@@ -17,6 +17,7 @@ _ROOTS: Final = {
     "gas": "Expenses:Gas", "tenant_credit": "Liabilities:TenantCredit", "tenant_prepaid": "Liabilities:TenantPrepaid",
     "refunds_payable": "Liabilities:RefundsPayable", "suspense": "Liabilities:Suspense", "tax": "Liabilities:Tax",
     "owner_payable": "Liabilities:OwnerPayable", "owner_share": "Expenses:OwnerShare",
+    "promotion": "Expenses:Promotion",
 }  # fmt: skip
 """Where each account of the chart belongs. A test sees to it that none is missing."""
 

@@ -21,6 +21,7 @@ class Holding:
     salt: Hash32
     hd_index: int | None
     invoice: str
+    """The number of the document that made the address: an invoice's, or a deposit document's."""
     suspended: bool
     """Money came in that a person must look at."""
 
@@ -29,8 +30,9 @@ def addresses(session: Session, generations: Iterable[int]) -> list[Holding]:
     """Every payment address of some generations, as if it held native coin: nobody listens to coin, so anyone may."""
     rows = session.execute(
         text(
-            "SELECT a.generation_id, a.address, a.salt, a.hd_index, coalesce(i.number, '') AS invoice"
+            "SELECT a.generation_id, a.address, a.salt, a.hd_index, coalesce(i.number, d.number, '') AS invoice"
             " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id"
+            " LEFT JOIN deposit_document d ON d.id = a.deposit_id"
             " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations) ORDER BY a.id"
         ),
         {"generations": list(generations)},
@@ -46,8 +48,9 @@ def holdings(session: Session, chain_id: int, final: int, generations: Iterable[
     rows = session.execute(
         text(
             "SELECT a.generation_id, a.address, m.token_address, sum(m.units) AS units, a.salt, a.hd_index,"
-            "  coalesce(i.number, '') AS invoice, bool_or(m.suspended) AS suspended"
-            " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id JOIN ("
+            "  coalesce(i.number, d.number, '') AS invoice, bool_or(m.suspended) AS suspended"
+            " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id"
+            " LEFT JOIN deposit_document d ON d.id = a.deposit_id JOIN ("
             "  SELECT t.to_address AS address, t.token_address,"
             "         CASE WHEN t.state = 'final' AND t.block_number <= :final THEN t.units ELSE 0 END AS units,"
             "         coalesce(p.disposition = 'suspended', false) AS suspended"
@@ -57,7 +60,7 @@ def holdings(session: Session, chain_id: int, final: int, generations: Iterable[
             "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what leaves is gone before it is final
             " ) AS m ON m.address = a.address"
             " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations)"
-            " GROUP BY a.id, i.number, m.token_address HAVING sum(m.units) > 0 ORDER BY a.id, m.token_address"
+            " GROUP BY a.id, i.number, d.number, m.token_address HAVING sum(m.units) > 0 ORDER BY a.id, m.token_address"
         ),
         {"chain": chain_id, "final": final, "generations": list(generations)},
     )

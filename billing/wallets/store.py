@@ -30,6 +30,7 @@ class PaymentAddress:
     invoice_id: int | None
     salt: str
     hd_index: int | None
+    deposit_id: int | None = None
 
 
 def generation(session: Session, wallet: Wallet, now: datetime) -> Generation:
@@ -110,6 +111,7 @@ def add_address(session: Session, one: PaymentAddress, now: datetime) -> None:
             kind=one.kind,
             generation_id=one.generation_id,
             invoice_id=one.invoice_id,
+            deposit_id=one.deposit_id,
             salt=one.salt,
             hd_index=one.hd_index,
             created_at=now,
@@ -149,7 +151,9 @@ def addresses(session: Session, after_id: int = 0) -> tuple[list[PaymentAddress]
 
 
 def _address(row: PaymentAddressRow) -> PaymentAddress:
-    return PaymentAddress(Address(row.address), row.kind, row.generation_id, row.invoice_id, row.salt, row.hd_index)
+    return PaymentAddress(
+        Address(row.address), row.kind, row.generation_id, row.invoice_id, row.salt, row.hd_index, row.deposit_id
+    )
 
 
 def count(session: Session) -> int:

@@ -76,6 +76,9 @@ Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 Finance = Annotated[Caller, Depends(Allow(KeyRole.FINANCE))]
 """Decides what is billed."""
 
+OperatorOrFinance = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.FINANCE))]
+"""Gives tenants the addresses that they pay to."""
+
 Pusher = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.GATEWAY))]
 """Pushes events."""
 

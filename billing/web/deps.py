@@ -17,6 +17,8 @@ from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.events.ingester import Ingester
+from billing.invoicing.depositor import Depositor
+from billing.invoicing.forecaster import Forecaster
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
@@ -37,6 +39,8 @@ class Wired:
         self.ingester: Ingester = app.ingester
         self.reporter: Reporter = app.reporter
         self.closer: Closer = app.closer
+        self.depositor: Depositor = app.depositor
+        self.forecaster: Forecaster = app.forecaster
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

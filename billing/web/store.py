@@ -189,12 +189,6 @@ def replacement(session: Session, invoice_id: int) -> tuple[str, str] | None:
     return None if row is None else (row[0], row[1])
 
 
-def exponents(session: Session, invoice_ids: Sequence[int]) -> dict[int, int]:
-    """Decimals of invoices' currencies."""
-    rows = session.exec(select(col(InvoiceRow.id), InvoiceRow.exponent).where(col(InvoiceRow.id).in_(invoice_ids)))
-    return {row_id: exponent for row_id, exponent in rows if row_id is not None}
-
-
 def schema(session: Session) -> str | None:
     """The schema version that the database has."""
     if session.execute(text("SELECT to_regclass('alembic_version')")).scalar_one() is None:

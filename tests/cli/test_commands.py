@@ -78,10 +78,13 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
-    ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
+    ("restore",): ((), {"invoices", "credit_notes", "deposits", "unissued"}),
     ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "different_on_chain", "unreadable"}),
     ("treasury", "verify"): (("PLAN", "--issuer", "PIN"), {"chain_id", "transactions"}),
     ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days", "country", "email", "legal_name"}),
+    ("tenant", "credit", "list"): (("orbit",), {"kind", "reference", "currency", "amount", "left", "final", "reversed", "created_at"}),
+    ("tenant", "deposit-address"): (("beta",), {"tenant", "number", "currency", "address", "digest", "issued_at", "replaces", "made", "outdated", "settlement"}),
+    ("tenant", "runway"): (("orbit",), {"tenant", "currency", "held", "pending", "accrued", "available", "per_day", "days_left", "runs_out_at", "prepaid", "low_balance", "low_days", "suspend_at_zero"}),
     ("tenant", "show"): (("orbit",), {"slug", "name", "credits", "labels"}),
     ("tenant", "standing"): (("acme",), {"tenant", "payer", "standing", "since", "suspends_at", "overdue"}),
     ("usage", "explain"): (("INV-000001", "1"), {"device", "host", "from", "to", "seconds", "basis", "because", "readings", "digest"}),
@@ -301,7 +304,7 @@ def test_the_archive_brings_back_what_an_old_backup_forgot(branch: Site) -> None
     with psycopg.connect(branch.database_url) as connection:
         connection.execute("SET session_replication_role = replica")
         for table in ("posting", "entry", "payment", "exception", "transfer", "charge", "credit_use", "tenant_credit",
-                      "payment_address", "invoice_line", "invoice", "number_series"):  # fmt: skip
+                      "payment_address", "invoice_line", "invoice", "deposit_document", "number_series"):  # fmt: skip
             connection.execute(f"DELETE FROM {table}")
     branch("invoice", "run", "--period", branch.period).refused("an older backup restored", code=1)
     assert branch("restore").ok().out.startswith("3 invoices and 0 credit notes brought back")
@@ -363,3 +366,30 @@ def test_roles_can_be_run_alone_and_stop_cleanly(branch: Site, tmp_path: Path) -
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
     assert "Traceback" not in log.read_text()
+
+
+def test_a_tenant_pays_before_it_uses_and_is_suspended_without_credit(branch: Site) -> None:
+    shown = branch("tenant", "deposit-address", "acme", "--json").json()
+    assert shown["made"] and shown["settlement"][0]["rule"] == "par"
+    document = branch.config.parent / "deposit.json"
+    assert shown["address"] in branch("tenant", "deposit-address", "acme", "--document", document).ok().out
+    pin = branch("wallet", "pin", "--json").json()["pin"]
+    told = branch("verify", document, "--issuer", pin, "--address", shown["address"]).ok().out
+    assert told.startswith(f"{shown['number']}: the USD deposit address of acme")
+    branch("tenant", "deposit-address", "acme", "--renew").refused("needs a reason", code=2)
+    assert (
+        "acme pays before"
+        in branch("tenant", "prepaid", "acme", "--suspend-at-zero", "--low", "5.00", "--reason", "new").ok().out
+    )
+    assert "standing: suspended" in branch("tenant", "standing", "acme").out
+    given = branch("tenant", "credit", "grant", "acme", "25.00", "--reason", "welcome", "--reference", "HELLO").ok().out
+    assert given == "acme was given 25.00 USD: HELLO\n"
+    branch("tenant", "credit", "grant", "acme", "25.00", "--reason", "x", "--reference", "HELLO").refused(
+        "HELLO", code=1
+    )
+    branch("tenant", "credit", "grant", "acme", "0", "--reason", "x").refused("more than zero", code=2)
+    assert branch("tenant", "standing", "acme", "--json").json()["available"] == "25.00 USD"
+    assert branch("tenant", "runway", "acme", "--json").json()["low_balance"] == "5.00"
+    assert "acme pays after" in branch("tenant", "prepaid", "acme", "--off", "--reason", "trusted").ok().out
+    branch("tenant", "prepaid", "acme", "--off", "--low", "1.00", "--reason", "x").refused("no terms", code=2)
+    assert branch("audit").code == 0

@@ -14,7 +14,7 @@ from billing.core.errors import Invalid
 from billing.core.onchain import Address, Hash32, checksum
 from billing.core.quantity import plain
 from billing.invoicing import document as documents
-from billing.invoicing.document import InvoiceDocument, Line, MeterLine
+from billing.invoicing.document import DepositDocument, InvoiceDocument, Line, MeterLine
 from billing.invoicing.verify import address_of, verify
 from billing.wallets.wallet import TreasuryKind, forwarder_wallet
 
@@ -46,11 +46,12 @@ def changed(**fields: Any) -> bytes:
         ("metered", "expected-metered"),
         ("par-limit", "expected-par-limit"),
         ("by-feed", "expected-by-feed"),
+        ("deposit", "expected-deposit"),
     ],
 )
 def test_the_golden_documents_keep_their_bytes_digest_and_address(name: str, beside: str) -> None:
     parsed = documents.parse(content(f"{name}.json"))
-    assert isinstance(parsed, InvoiceDocument)
+    assert isinstance(parsed, InvoiceDocument | DepositDocument)
     assert documents.canonical(parsed) == content(f"{name}.json")
     expected = json.loads((GOLDEN / f"{beside}.json").read_text())
     digest = documents.digest(content(f"{name}.json"))
@@ -64,6 +65,29 @@ def test_a_genuine_invoice_passes_and_says_so() -> None:
     expected = json.loads((GOLDEN / "expected.json").read_text())
     verdict = verify(content(), [WALLET.pin()], Address(expected["address"].lower()))
     assert verdict.genuine and verdict.words[-1].startswith("genuine: the wallet is the issuer's")
+
+
+def test_a_genuine_deposit_address_passes_and_says_what_it_is() -> None:
+    expected = json.loads((GOLDEN / "expected-deposit.json").read_text())
+    verdict = verify(content("deposit.json"), [WALLET.pin()], Address(expected["address"].lower()))
+    assert verdict.genuine and verdict.words[0].startswith("INV-DEP-000002: the USD deposit address of ")
+    assert not verify(content("deposit.json"), [WALLET.pin()], Address("0x" + "22" * 20)).genuine
+    assert not verify(content("deposit.json"), [THIEF.pin()], None).genuine
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"settlement": []}, "malformed at settlement"),
+        ({"settlement": json.loads(content("deposit.json"))["settlement"][:1] * 2}, "a token is named twice"),
+        ({"wallet": None}, "malformed at wallet"),
+        ({"amount_due": "5.00"}, "malformed at amount_due"),
+        ({"type": "stablemeter/deposit@2"}, "unknown type"),
+    ],
+)
+def test_a_deposit_document_has_an_address_tokens_and_no_amount(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid, match=words):
+        documents.parse(rfc8785.dumps({**json.loads(content("deposit.json")), **fields}))
 
 
 def test_a_swapped_address_fails_even_with_the_right_pin() -> None:

@@ -28,6 +28,7 @@ DATA: dict[str, Any] = {
     "number": "INV-000001", "invoice": "INV-000001", "tenant": "acme", "currency": "USD", "total": "200.00",
     "amount_due": "150.00", "remaining": "50.00", "due_at": "2026-11-15T00:00:00Z", "days": 3, "reason": "wrong {tenant}",
     "pay_url": "https://pay.example/pay/abc", "amount": "5.000000", "token": "USDC", "chain_id": 8453, "tx_hash": "0x12",
+    "credited": "5.00", "available": "-1.00", "days_left": 2, "suspends": True,
     "overdue": [{"number": "INV-000001", "remaining": "50.00", "currency": "USD", "due_at": "2026-11-15T00:00:00Z"}],
 }  # fmt: skip
 
@@ -134,3 +135,11 @@ def test_every_type_has_words_and_no_header_can_be_slipped_in(kind: NoticeType) 
     assert read["bcc"] is None and read["message-id"] == "<msg_12@gpu.example>"
     assert "{" not in read.get_content().replace("wrong {tenant}", "")
     assert json.loads(one.content)["type"] == kind.value
+
+
+def test_who_pays_beforehand_is_told_that_its_credit_is_used_up() -> None:
+    suspended = {"tenant": "acme", "standing": "suspended", "overdue": [], "currency": "USD", "available": "0.00"}
+    one = Claimed(
+        1, "msg_1", content(Notice(NoticeType.TENANT_SUSPENDED, "acme", suspended), at(0)), 1, "pay@acme.example"
+    )
+    assert "Your credit is used up." in compose(one, at(0), sender=SENDER, issuer="Example GPU").get_content()

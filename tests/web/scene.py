@@ -17,6 +17,8 @@ from billing.core.keccak import keccak256
 from billing.core.onchain import Address, Hash32, to_hash
 from billing.core.period import Span
 from billing.fleet.gpu import DeviceKey
+from billing.invoicing.deposit import Deposit
+from billing.invoicing.depositor import Wanted
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.store import Filter, listed
 from billing.tenants.keys import KeyRole
@@ -30,7 +32,7 @@ CHAIN = 31337
 SENDER = Address("0x" + "5e" * 20)
 
 
-def _hash(*parts: object) -> Hash32:
+def hashed(*parts: object) -> Hash32:
     return to_hash(keccak256(repr(parts).encode()))
 
 
@@ -63,35 +65,44 @@ class Scene:
 
     def issue(self) -> list[Invoice]:
         """The invoices of October, on a chain that counts as verified."""
+        self.accept()
+        return self.app.issuer.run(PERIOD, actor="test")
+
+    def accept(self) -> None:
+        """The chain counts as verified, and is followed."""
         with self.app.database.transaction() as session:
             assert self.app.wallet is not None
             generation = wallets.generation(session, self.app.wallet, self.clock.now())
             wallets.accept_chain(session, generation.id, CHAIN, self.clock.now())
-            block = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
+            block = Block(self.head, hashed("block", self.head), hashed("block", self.head - 1), self.clock.now())
             if chain.cursor(session, CHAIN) is None:
                 tokens.note(session, self.app.tokens)
                 chain.begin(session, CHAIN, "anvil", block, self.clock.now())
-        return self.app.issuer.run(PERIOD, actor="test")
+
+    def deposit(self, slug: str) -> Deposit:
+        """A tenant's deposit address."""
+        self.accept()
+        return self.app.depositor.give(Wanted(slug), actor="test").deposit
 
     def invoiced(self, *slugs: str, hours: int = 10, **fields: Any) -> list[Invoice]:
         self.meter(*slugs, hours=hours, **fields)
         return self.issue()
 
-    def pay(self, to: Invoice, units: int, token: str = USDC) -> Hash32:
+    def pay(self, to: Invoice | Deposit, units: int, token: str = USDC) -> Hash32:
         """A transfer in a block of its own; returns its transaction."""
         assert to.address is not None
-        number, now = self._next_block(), self.clock.now()
-        tx_hash = _hash("tx", next(self._numbers))
-        log = Log(number, _hash("block", number), 0, tx_hash, Address(token), SENDER, to.address, units)
+        number, now = self.next_block(), self.clock.now()
+        tx_hash = hashed("tx", next(self._numbers))
+        log = Log(number, hashed("block", number), 0, tx_hash, Address(token), SENDER, to.address, units)
         with self.app.database.transaction() as session:
             chain.add_transfers(session, CHAIN, [log], {number: now}, now)
-        self._follow()
+        self.follow()
         return tx_hash
 
     def mine(self, blocks: int) -> None:
         for _ in range(blocks):
-            self._next_block()
-        self._follow()
+            self.next_block()
+        self.follow()
 
     def orphan(self) -> None:
         """The chain forgets every block above the first."""
@@ -104,7 +115,7 @@ class Scene:
         self.clock.move_to(period.end + timedelta(days=2))
         self.mine(15)
         with self.app.database.transaction() as session:
-            newest = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
+            newest = Block(self.head, hashed("block", self.head), hashed("block", self.head - 1), self.clock.now())
             chain.add_blocks(session, CHAIN, [newest])
             reach.set_reach(session, CHAIN, self.head, self.head, self.clock.now())
             proofs.advance(session, CHAIN, proofs.proven(session, CHAIN), self.head, self.clock.now())
@@ -120,17 +131,18 @@ class Scene:
     def client(self, role: KeyRole, tenant: str = "") -> Client:
         return client(self.app, role, tenant)
 
-    def _next_block(self) -> int:
+    def next_block(self) -> int:
+        """Two seconds later, a block without transfers; its number."""
         self.clock.advance(timedelta(seconds=2))
         with self.app.database.transaction() as session:
             before = chain.cursor(session, CHAIN)
             assert before is not None
             self.head += 1
-            block = Block(self.head, _hash("block", self.head), _hash("block", self.head - 1), self.clock.now())
+            block = Block(self.head, hashed("block", self.head), hashed("block", self.head - 1), self.clock.now())
             chain.advance(session, before, block, self.clock.now())
         return self.head
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Three blocks confirm, ten are final."""
         now = self.clock.now()
         with self.app.database.transaction() as session:

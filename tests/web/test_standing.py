@@ -22,7 +22,7 @@ def test_a_tenant_goes_from_good_to_overdue_to_suspended_and_back(strict: Scene)
     staff, own = strict.client(KeyRole.AUDITOR), strict.client(KeyRole.TENANT, "acme")
     path = "/api/v1/tenants/acme/standing"
     assert staff.json(path) == {
-        "tenant": "acme", "payer": "acme", "standing": "good", "since": None, "suspends_at": None, "overdue": [],
+        "tenant": "acme", "payer": "acme", "standing": "good", "since": None, "suspends_at": None, "overdue": [], "prepaid": None,
     }  # fmt: skip
     strict.clock.move_to(invoice.due_at + timedelta(seconds=1))
     found = own.json(path)

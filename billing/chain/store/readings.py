@@ -52,9 +52,9 @@ class Compared:
 def due(session: Session, chain_id: int, midnight: datetime, *, limit: int | None = None) -> list[Owner]:
     """Whom to look at on a chain, those first who were not looked at for longest. Nobody who has a reading that waits.
 
-    Each day: treasuries, addresses of unpaid invoices, those that held something and those that moved since. Each of the others
-    on its own day of the rotation. With `limit` those that were looked at since `midnight` are left out; without, a person
-    wants to know it now.
+    Each day: treasuries, deposit addresses, addresses of unpaid invoices, those that held something and those that moved
+    since. Each of the others on its own day of the rotation. With `limit` those that were looked at since `midnight` are left
+    out; without, a person wants to know it now.
     """
     rows = session.execute(
         text(
@@ -66,7 +66,7 @@ def due(session: Session, chain_id: int, midnight: datetime, *, limit: int | Non
             "    CAST(mod(mod(:day - a.id, :days) + :days, :days) AS int)) AS slot"
             "   FROM payment_address a LEFT JOIN last l ON l.address = a.address)"
             " SELECT address, kind FROM one WHERE NOT waits AND (read_at < slot"
-            "  OR (CAST(:now_or_since AS timestamptz) > read_at AND (kind = 'treasury' OR holds"
+            "  OR (CAST(:now_or_since AS timestamptz) > read_at AND (kind IN ('treasury', 'deposit') OR holds"
             "   OR EXISTS (SELECT FROM invoice i WHERE i.id = one.invoice_id AND i.status IN ('open', 'uncollectible'))"
             "   OR EXISTS (SELECT FROM transfer t WHERE t.chain_id = :chain AND t.to_address = one.address"
             "       AND t.state_at >= one.read_at)"

@@ -44,7 +44,7 @@ class PaymentAddressRow(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "payment_address"
     __table_args__ = (
         UniqueConstraint("generation_id", "hd_index"),
-        CheckConstraint("kind in ('invoice', 'treasury', 'unissued')", name="kind"),
+        CheckConstraint("kind in ('invoice', 'deposit', 'treasury', 'unissued')", name="kind"),
     )
 
     id: int | None = key()
@@ -52,6 +52,7 @@ class PaymentAddressRow(SQLModel, table=True):
     kind: str
     generation_id: int = ref("wallet_generation.id")
     invoice_id: int | None = ref_or_none("invoice.id", index=True)
+    deposit_id: int | None = ref_or_none("deposit_document.id", index=True)
     salt: str = ""
     hd_index: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     created_at: datetime = Field(sa_type=UtcTime)

@@ -316,8 +316,12 @@ def used_payers(session: Session, period: Span) -> set[int]:
 
 def digests(session: Session) -> set[Hash32]:
     """The digests of all documents in the database."""
-    notes = session.exec(select(CreditNoteRow.digest)).all()
-    return {Hash32(digest) for digest in (*session.exec(select(InvoiceRow.digest)).all(), *notes)}
+    rows = session.execute(
+        text(
+            "SELECT digest FROM invoice UNION ALL SELECT digest FROM credit_note UNION ALL SELECT digest FROM deposit_document"
+        )
+    )
+    return {Hash32(row.digest) for row in rows}
 
 
 def known(session: Session, digests: Sequence[Hash32]) -> set[Hash32]:
@@ -326,6 +330,7 @@ def known(session: Session, digests: Sequence[Hash32]) -> set[Hash32]:
         text(
             "SELECT digest FROM invoice WHERE digest = ANY(:digests)"
             " UNION ALL SELECT digest FROM credit_note WHERE digest = ANY(:digests)"
+            " UNION ALL SELECT digest FROM deposit_document WHERE digest = ANY(:digests)"
         ),
         {"digests": list(digests)},
     )

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
+from billing.core.errors import Conflict
 from billing.db.tables.invoicing import CreditUseRow, TenantCreditRow
 from billing.invoicing.draft import Credit
 
@@ -42,16 +43,23 @@ def _used(session: Session, credit_ids: Sequence[int]) -> dict[int, int]:
     return {credit_id: int(units) for credit_id, units in rows}
 
 
-def credits_of(session: Session, tenant_id: int) -> list[dict[str, Any]]:
-    """All credit that a tenant was ever given, and what is left of it."""
+def credits_of(
+    session: Session, tenant_id: int, *, after_id: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """All credit that a tenant was ever given, and what is left of it, by age."""
     rows = session.exec(
-        select(TenantCreditRow).where(TenantCreditRow.tenant_id == tenant_id).order_by(col(TenantCreditRow.id))
+        select(TenantCreditRow)
+        .where(TenantCreditRow.tenant_id == tenant_id, col(TenantCreditRow.id) > after_id)
+        .order_by(col(TenantCreditRow.id))
+        .limit(limit)
     ).all()
     used = _used(session, [row.id for row in rows if row.id is not None])
     return [
         {
+            "id": row.id,
             "kind": row.kind,
             "currency": row.currency,
+            "created_at": row.created_at,
             "units": row.units,
             "left": 0 if row.reversed_at else row.units - used.get(row.id or 0, 0),
             "reference": row.reference,
@@ -109,6 +117,25 @@ def set_credit(session: Session, transfer_id: int, grant: Grant | None, now: dat
         if grant.final:
             _cover(session, row, now)
     session.flush()
+
+
+def give(session: Session, grant: Grant, now: datetime) -> None:
+    """Credit that comes out of no transfer: promotional. Raises Conflict when the tenant was given credit by that reference."""
+    session.execute(text("SELECT id FROM tenant WHERE id = :tenant FOR NO KEY UPDATE"), {"tenant": grant.tenant_id})
+    taken = session.exec(
+        select(TenantCreditRow.id).where(
+            TenantCreditRow.tenant_id == grant.tenant_id,
+            TenantCreditRow.reference == grant.reference,
+            col(TenantCreditRow.reversed_at).is_(None),
+        )
+    ).first()
+    if taken is not None:
+        raise Conflict(f"{grant.reference} names credit of this tenant already", remedy="use another reference")
+    row = _row(grant, grant.units, now)
+    row.final_at = now
+    session.add(row)
+    session.flush()
+    _cover(session, row, now)
 
 
 def used_of(session: Session, transfer_id: int) -> int:

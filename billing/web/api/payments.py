@@ -1,4 +1,4 @@
-"""Payments: every transfer to an invoice's address, and what was done with it."""
+"""Payments: every transfer to an address of an invoice or of a tenant's deposits, and what was done with it."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,6 @@ from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
 from billing.invoicing.document import rate_text
 from billing.reconciliation import store as reconciliation
-from billing.web import store
 from billing.web.api.invoices import visible
 from billing.web.auth import StaffOrTenant
 from billing.web.bodies import Route
@@ -23,7 +22,8 @@ router = APIRouter(prefix="/api/v1/payments", tags=["payments"], responses=PROBL
 
 class PaymentOut(BaseModel):
     """`status` is how sure the chain is of the transfer, `disposition` what was done with it. `kind` says what it was to
-    its invoice; the amounts after it are decimal text in the invoice's currency, and empty without one. `rate` is what one
+    its invoice, or `top_up`; then `deposit` is the number of the deposit document. The amounts after it are decimal text in the
+    document's currency, and empty without one. `rate` is what one
     token was valued at; who said so, and since when it held, come after it. All three are empty while nobody valued it."""
 
     id: int
@@ -55,6 +55,7 @@ class PaymentOut(BaseModel):
     rate: str
     rate_source: str
     rate_at: str | None
+    deposit: str | None
 
 
 class PaymentQuery(PageQuery):
@@ -75,8 +76,7 @@ def list_payments(web: Web, caller: StaffOrTenant, query: Annotated[PaymentQuery
             limit=query.limit + 1,
         )
         page = sliced("payments", [(row["id"], row) for row in rows], query.limit)
-        exponents = store.exponents(session, [row["invoice_id"] for row in page.rows if row["invoice_id"]])
-    items = [_out(web, row, exponents.get(row["invoice_id"])) for row in page.rows]
+    items = [_out(web, row, row["exponent"]) for row in page.rows]
     return Listing(items=items, next_cursor=page.next_cursor)
 
 
@@ -103,7 +103,7 @@ def _out(web: Wired, row: dict[str, Any], exponent: int | None) -> PaymentOut:
 
 
 _PLAIN = (
-    "id", "invoice", "tenant", "chain_id", "tx_hash", "log_index", "block_number", "block_hash", "status", "disposition",
+    "id", "invoice", "deposit", "tenant", "chain_id", "tx_hash", "log_index", "block_number", "block_hash", "status", "disposition",
     "incarnation", "reason", "kind", "late", "confirmations", "currency",
     "rate_source",
 )  # fmt: skip

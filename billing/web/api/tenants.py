@@ -10,8 +10,8 @@ from billing.core.errors import NotFound
 from billing.core.money import decimal_text
 from billing.core.period import parse_time, rfc3339
 from billing.db.engine import Session
-from billing.invoicing.standing import Debt, Standing, judge
-from billing.invoicing.store import debts
+from billing.invoicing.judging import judged
+from billing.invoicing.standing import Debt, Prepaid, Standing
 from billing.invoicing.store.periods import closed_for
 from billing.tenants.registrar import GapChange, Registrar
 from billing.tenants.store import gap_of, payer_of
@@ -99,8 +99,19 @@ class OverdueOut(BaseModel):
     invoices: list[str]
 
 
+class PrepaidOut(BaseModel):
+    """What a tenant that pays beforehand holds now; what it `accrued` (used, not invoiced) by `accrued_at`; what is left of it."""
+
+    currency: str
+    held: str
+    accrued: str
+    available: str
+    accrued_at: str
+
+
 class StandingOut(BaseModel):
-    """`good`, `overdue`, or `suspended`: overdue for longer than `dunning.suspend_after_days`, with no payment on its way.
+    """`good`, `overdue`, or `suspended`: overdue for longer than `dunning.suspend_after_days`, with no payment on its way; or a
+    prepaid tenant has nothing left and its terms say so. `prepaid` is null for who pays afterwards.
     `suspends_at` is when the next step comes if nothing is paid. Of a reseller's customer it is the reseller's standing that
     counts, and what the reseller owes is told to staff only."""
 
@@ -110,6 +121,7 @@ class StandingOut(BaseModel):
     since: str | None
     suspends_at: str | None
     overdue: list[OverdueOut]
+    prepaid: PrepaidOut | None
 
 
 @router.get("/{slug}/standing", summary="May a tenant go on")
@@ -117,24 +129,38 @@ def get_standing(web: Web, caller: StaffOrTenant, slug: Annotated[str, Path(max_
     with web.database.transaction() as session:
         caller.tenant_scope(session, slug)
         payer_id, payer = payer_of(session, slug)
-        judged = judge(debts.of_payer(session, payer_id), web.clock.now(), web.suspend_after)
+        found = judged(session, payer_id, web.clock.now(), web.suspend_after)
     owed: dict[tuple[str, int], list[Debt]] = {}
-    for one in judged.overdue if caller.may_see(payer_id) else ():
+    for one in found.overdue if caller.may_see(payer_id) else ():
         owed.setdefault((one.currency, one.exponent), []).append(one)
     return StandingOut(
         tenant=slug,
         payer=payer if caller.may_see(payer_id) else slug,
-        standing=judged.standing,
-        since=None if judged.since is None else rfc3339(judged.since),
-        suspends_at=None if judged.suspends_at is None else rfc3339(judged.suspends_at),
+        standing=found.standing,
+        since=None if found.since is None else rfc3339(found.since),
+        suspends_at=None if found.suspends_at is None else rfc3339(found.suspends_at),
         overdue=[
             OverdueOut(
                 currency=currency,
-                amount=decimal_text(sum(one.remaining for one in found), exponent),
-                invoices=[one.invoice for one in found],
+                amount=decimal_text(sum(one.remaining for one in debts), exponent),
+                invoices=[one.invoice for one in debts],
             )
-            for (currency, exponent), found in sorted(owed.items())
+            for (currency, exponent), debts in sorted(owed.items())
         ],
+        prepaid=_prepaid(found.prepaid) if found.prepaid and caller.may_see(payer_id) else None,
+    )
+
+
+def _prepaid(one: Prepaid) -> PrepaidOut:
+    def money(units: int) -> str:
+        return decimal_text(units, one.currency.exponent)
+
+    return PrepaidOut(
+        currency=one.currency.code,
+        held=money(one.held),
+        accrued=money(one.accrued),
+        available=money(one.available),
+        accrued_at=rfc3339(one.looked_at.replace(microsecond=0)),
     )
 
 
