@@ -20,6 +20,8 @@ APPEND_ONLY: Final = (
     "quote",
     "book_close",
     "closed_file",
+    "screening",
+    "kyc",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -38,6 +40,8 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "notice": ("spread_at",),
     "delivery": ("state", "attempts", "due_at", "answer", "done_at"),
     "tenant_credit": ("final_at", "reversed_at"),
+    "sanctions_list": ("dated", "stale_after_days", "problem", "looked_back_at", "dropped_at"),
+    "attestation": ("revoked_at", "revoked_by", "revoked_reason"),
 }
 
 RUNS: Final = ("usage", "observation", "exclusion")

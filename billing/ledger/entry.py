@@ -20,6 +20,8 @@ class EntryKind(StrEnum):
     FLUSH = "flush"
     EXTERNAL = "external"
     RESOLVE = "resolve"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)

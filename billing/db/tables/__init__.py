@@ -17,6 +17,7 @@ metadata = SQLModel.metadata
 from billing.db.tables import (  # noqa: E402
     chain,
     closing,
+    compliance,
     events,
     fleet,
     invoicing,
@@ -36,6 +37,7 @@ from billing.db.tables import (  # noqa: E402
 __all__ = [
     "chain",
     "closing",
+    "compliance",
     "events",
     "fleet",
     "invoicing",
