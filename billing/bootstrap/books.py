@@ -5,6 +5,7 @@ from functools import cached_property
 from billing.audit.auditor import Auditor
 from billing.bootstrap.compliance import ComplianceParts
 from billing.closing.closer import Closer
+from billing.reconciliation.controls import ControlAsker
 from billing.reconciliation.holder import Holder
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
@@ -19,6 +20,10 @@ class BookParts(ComplianceParts):
     def reconciler(self) -> Reconciler:
         holder = Holder(self.clock, self.screener if self.screener.policy.on else None)
         return Reconciler(self.database, self.clock, self._fences.watcher, self._feeds, self.meters, holder)
+
+    @cached_property
+    def control_asker(self) -> ControlAsker:
+        return ControlAsker(self.database, self.clock, self.rules, self._fences.watcher)
 
     @cached_property
     def resolver(self) -> Resolver:

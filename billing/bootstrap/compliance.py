@@ -7,6 +7,7 @@ from typing import TypeVar
 from billing.bootstrap.watching import WatchingParts
 from billing.compliance.oracle import ScreeningNode
 from billing.compliance.oracle import verify as verify_oracle
+from billing.compliance.registrar import Register
 from billing.compliance.screener import ListFile, Policy, Screener
 from billing.core.errors import Unavailable
 from billing.core.onchain import Address, parse_address
@@ -28,6 +29,10 @@ class ComplianceParts(WatchingParts):
         wanted = self.settings.compliance
         files = tuple(ListFile(one.name, one.path, one.dated_at) for one in wanted.lists)
         return Screener(self.database, self.clock, Policy(files, self.oracles, wanted.stale_after_days), ask)
+
+    @cached_property
+    def register(self) -> Register:
+        return Register(self.database, self.clock)
 
     @cached_property
     def oracles(self) -> dict[int, Address]:

@@ -11,7 +11,9 @@ import typer
 from billing.cli.context import application
 from billing.cli.options import Period, write_file
 
-app = typer.Typer(help="Files for finance: reconciliation, journal, aging, statement.", no_args_is_help=True)
+app = typer.Typer(
+    help="Files for finance: reconciliation, journal, aging, statement, compliance.", no_args_is_help=True
+)
 
 FileFormat = Annotated[str, typer.Option("--format", help="csv, json or xlsx")]
 Output = Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")]
@@ -85,6 +87,17 @@ def statement(
     wanted = Format(_known(file_format))
     with application() as one:
         _write(one.reporter.statement(tenant, parse_month(period), wanted), output)
+
+
+@app.command()
+def compliance(period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
+    """Who used which controlled GPU when, and whether a rule forbade it, by what was known then ([[compliance.controls]])."""
+    from billing.core.period import parse_month
+    from billing.reports.reporter import Format
+
+    wanted = Format(_known(file_format))
+    with application() as one:
+        _write(one.reporter.compliance(one.rules, parse_month(period), one.clock.now(), wanted), output)
 
 
 def _known(file_format: str, *more: str) -> str:

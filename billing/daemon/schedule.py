@@ -60,6 +60,8 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
                 table.append(Job(f"quotes {chain.name}", RoleName.WATCHER, 30, _quotes(app, chain.chain_id)))
         if app.screener.policy.files:
             table.append(Job("lists", RoleName.WATCHER, 60, _lists(app)))
+        if app.rules.controls:
+            table.append(Job("controls", RoleName.WATCHER, 300, lambda: _controls(app)))
         table.append(Job("reconcile", RoleName.WATCHER, 1, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
     return table
@@ -248,6 +250,13 @@ def _reconcile(app: App) -> bool:
             reopened=done.invoices_reopened,
             exceptions=done.exceptions,
         )
+    return False
+
+
+def _controls(app: App) -> bool:
+    asked = app.control_asker.tick()
+    if asked:
+        logger("controls").error("GPUs are held against a rule; see exception list", questions=asked)
     return False
 
 

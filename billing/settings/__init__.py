@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
-from billing.settings.compliance import ComplianceSettings, ListSettings, OracleSettings
+from billing.settings.compliance import ComplianceSettings, ControlSettings, ListSettings, OracleSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
 from billing.settings.notices import DunningSettings, MailSettings, WebhookSettings
 from billing.settings.presets import other_create2
@@ -30,6 +30,7 @@ __all__ = [
     "BandSettings",
     "ChainSettings",
     "ComplianceSettings",
+    "ControlSettings",
     "DunningSettings",
     "FeedSettings",
     "ListSettings",

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -39,6 +39,23 @@ class OracleSettings(Section):
         return as_value_error(lambda: parse_address(value))
 
 
+Country = Annotated[str, Field(pattern=COUNTRY)]
+
+
+class ControlSettings(Section):
+    """A rule for GPUs that not everybody may use."""
+
+    name: str = Field(pattern=NAME, description="Unique name, told when a lease is refused")
+    models: list[str] = Field(min_length=1, description="Models that it is for, as exporters call them")
+    attestation: str = Field(
+        default="", pattern=r"^[^\s]{0,40}$", description="Kind of attestation that the end customer needs; empty: none"
+    )
+    kyc: bool = Field(default=False, description="The end customer's KYC must be verified")
+    denied_countries: list[Country] = Field(
+        default_factory=list, description="Two-letter countries whose end customers and resellers get none"
+    )
+
+
 class ComplianceSettings(Section):
     stale_after_days: int = Field(
         default=7, ge=1, le=3650, description="A list older than that is an alarm; it still counts"
@@ -46,10 +63,16 @@ class ComplianceSettings(Section):
     lists: list[ListSettings] = Field(default_factory=list, max_length=50, description="Files of sanctioned addresses")
     oracles: list[OracleSettings] = Field(default_factory=list, description="Sanctions oracles, at most one a chain")
 
+    denied_countries: list[Country] = Field(
+        default_factory=list, description="Two-letter countries to whose tenants nothing is let"
+    )
+    controls: list[ControlSettings] = Field(default_factory=list, max_length=100, description="Rules for some GPUs")
+
     @model_validator(mode="after")
     def _unique(self) -> Self:
         for what, values in (
             ("lists.name", [one.name for one in self.lists]),
+            ("controls.name", [one.name for one in self.controls]),
             ("oracles.chain", [one.chain for one in self.oracles]),
         ):
             if len(set(values)) != len(values):

@@ -9,6 +9,7 @@ from billing.bootstrap import App
 from billing.db import migrate
 from billing.web import auth, errors
 from billing.web.api import (
+    compliance,
     conservation,
     devices,
     events,
@@ -42,6 +43,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     invoices.router,
     payments.router,
     exceptions.router,
+    compliance.router,
 )
 
 

@@ -42,6 +42,10 @@ RULES: Final = {
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
+    ("GET", "/api/v1/compliance/tenants/{slug}"): STAFF,
+    ("POST", "/api/v1/compliance/tenants/{slug}/kyc"): {O, F},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations"): {O, F},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations/revoke"): {O, F},
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -63,6 +67,18 @@ BODIES: Final = {
     ("POST", "/api/v1/maintenance/{reference}/end"): {"reason": "done"},
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
+    ("POST", "/api/v1/compliance/tenants/{slug}/kyc"): {"status": "verified", "reason": "passport seen"},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations"): {
+        "kind": "end-use",
+        "granted_on": "2026-10-01",
+        "expires_on": "2027-10-01",
+        "reference": "letter",
+    },
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations/revoke"): {
+        "kind": "end-use",
+        "reference": "letter",
+        "reason": "withdrawn",
+    },
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
