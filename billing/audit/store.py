@@ -95,6 +95,19 @@ QUERIES: dict[str, str] = {
                       WHERE disposition <> 'reversed' GROUP BY invoice_id) p ON p.invoice_id = i.id
          WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0
                              ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) END""",
+    "what is held is what is booked as held": """
+        WITH stopped AS (
+          SELECT t.chain_id, k.chain_id || ':' || k.symbol AS asset, sum(t.units) AS units
+            FROM payment p JOIN transfer t ON t.id = p.transfer_id AND t.incarnation = p.incarnation
+            JOIN token k ON k.chain_id = t.chain_id AND k.address = t.token_address
+           WHERE p.disposition IN ('held', 'released') GROUP BY 1, 2),
+        booked AS (
+          SELECT split_part(account, ':', 2)::bigint AS chain_id, asset, -sum(units) AS units FROM posting
+           WHERE account LIKE 'held:%' GROUP BY 1, 2)
+        SELECT coalesce(s.asset, b.asset) AS subject,
+               coalesce(s.units, 0) || ' units are held, the ledger says ' || coalesce(b.units, 0) AS detail
+          FROM stopped s FULL JOIN booked b USING (chain_id, asset)
+         WHERE coalesce(s.units, 0) <> coalesce(b.units, 0)""",
     "what is final was found on the chain again": """
         SELECT 'transfer ' || d.transfer_id AS subject, d.why AS detail FROM chain_doubt d
           JOIN transfer t ON t.id = d.transfer_id AND t.state <> 'orphaned' WHERE d.cleared_at IS NULL LIMIT 100""",

@@ -3,21 +3,28 @@
 from functools import cached_property
 
 from billing.audit.auditor import Auditor
-from billing.bootstrap.watching import WatchingParts
+from billing.bootstrap.compliance import ComplianceParts
 from billing.closing.closer import Closer
 from billing.closing.shelf import Shelf
+from billing.reconciliation.controls import ControlAsker
+from billing.reconciliation.holder import Holder
 from billing.reconciliation.reconciler import Reconciler
 from billing.reconciliation.resolver import Resolver
 from billing.reports.reporter import Reporter
 from billing.treasury.planner import Planner
 
 
-class BookParts(WatchingParts):
+class BookParts(ComplianceParts):
     """From transfers to closed months."""
 
     @cached_property
     def reconciler(self) -> Reconciler:
-        return Reconciler(self.database, self.clock, self._fences.watcher, self._feeds, self.meters)
+        holder = Holder(self.clock, self.screener if self.screener.policy.on else None)
+        return Reconciler(self.database, self.clock, self._fences.watcher, self._feeds, self.meters, holder)
+
+    @cached_property
+    def control_asker(self) -> ControlAsker:
+        return ControlAsker(self.database, self.clock, self.rules, self._fences.watcher)
 
     @cached_property
     def resolver(self) -> Resolver:
@@ -25,7 +32,7 @@ class BookParts(WatchingParts):
 
     @cached_property
     def planner(self) -> Planner:
-        return Planner(self.database)
+        return Planner(self.database, self.screener.policy.on)
 
     @cached_property
     def reporter(self) -> Reporter:

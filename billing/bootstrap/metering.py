@@ -3,7 +3,9 @@
 from functools import cached_property
 
 from billing.bootstrap.ground import Ground
+from billing.bootstrap.rules import rules_of
 from billing.bootstrap.sources import AnySource, source
+from billing.compliance.register import Rules
 from billing.core.period import parse_time
 from billing.events.ingester import Ingester
 from billing.events.meter import Aggregation, Meter, parse_path
@@ -28,12 +30,17 @@ class MeteringParts(Ground):
         return Registrar(self.database, self.clock, periods.closed_for)
 
     @cached_property
+    def rules(self) -> Rules:
+        """Who may hold what."""
+        return rules_of(self.settings.compliance)
+
+    @cached_property
     def leaser(self) -> Leaser:
-        return Leaser(self.database, self.clock)
+        return Leaser(self.database, self.clock, self.rules)
 
     @cached_property
     def lease_importer(self) -> LeaseImporter:
-        return LeaseImporter(self.database, self.clock)
+        return LeaseImporter(self.database, self.clock, self.rules)
 
     @cached_property
     def sources(self) -> list[AnySource]:

@@ -52,6 +52,10 @@ class Node(Protocol):
         """
         ...
 
+    def transaction(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        """A transaction as the node tells it; None when it does not know it."""
+        ...
+
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
         """`eth_call` at a block, named by number, tag or hash. Raises Conflict when the call reverts, RangeTooLarge when it is
         too much work."""

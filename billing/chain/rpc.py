@@ -346,6 +346,12 @@ class HttpNode:
             raise Untrusted(f"{self.url} answered eth_getLogs with something that is no list of logs")
         return raw
 
+    def transaction(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        raw = self.request("eth_getTransactionByHash", [tx_hash])
+        if raw is not None and (not isinstance(raw, dict) or str(raw.get("hash")).lower() != tx_hash):
+            raise Untrusted(f"{self.url} answered with another transaction")
+        return raw
+
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
         return self._bytes(self.request("eth_call", [{"to": to, "data": "0x" + data.hex()}, parameter(block)]))
 

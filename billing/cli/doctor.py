@@ -10,6 +10,7 @@ from billing.bootstrap import App
 from billing.chain.block import Block
 from billing.chain.node import Node
 from billing.chain.watcher import Watcher
+from billing.compliance import store as compliance
 from billing.core.errors import StablemeterError
 from billing.core.onchain import checksum
 from billing.db import catalog, migrate
@@ -45,6 +46,8 @@ def examine(app: App) -> list[Check]:
     checks.append(_check("wallet", lambda: _wallet(app)))
     for chain in app.chains:
         checks.append(_check(f"chain {chain.name}", lambda chain_id=chain.chain_id: _chain(app, chain_id)))  # type: ignore[misc]
+    if app.settings.compliance.lists:
+        checks.append(_check("sanctions lists", lambda: _lists(app)))
     if not app.chains:
         checks.append(Check("chains", False, "none is configured; add [[chains]]"))
     if isinstance(app.wallet, ForwarderWallet) and app.wallet.treasury_kind is TreasuryKind.CONTRACT and app.chains:
@@ -156,6 +159,15 @@ def _chain(app: App, chain_id: int) -> str:
         told_tag(watcher, tag, app.clock.now())
     tokens = ", ".join(f"{token.symbol} {token.decimals}" for token in watcher.chain.tokens)
     return f"id {chain_id}, block {head.number} ({age} s old), tokens {tokens}; the wallet is accepted"
+
+
+def _lists(app: App) -> str:
+    app.screener.refresh()
+    if alarms := app.screener.alarms():
+        raise StablemeterError("; ".join(f"list {name}: {why}" for name, why in alarms.items()), remedy="mend the file")
+    with app.database.transaction() as session:
+        known = compliance.lists(session)
+    return ", ".join(f"{one['name']} of {one['dated']:%Y-%m-%d} with {one['addresses']} addresses" for one in known)
 
 
 def _safes(app: App) -> dict[str, Safe | None]:

@@ -11,7 +11,9 @@ import typer
 from billing.cli.context import application
 from billing.cli.options import Period, write_file
 
-app = typer.Typer(help="Files for finance: reconciliation, journal, aging, statement, usage.", no_args_is_help=True)
+app = typer.Typer(
+    help="Files for finance: reconciliation, journal, aging, statement, usage, compliance.", no_args_is_help=True
+)
 
 FileFormat = Annotated[str, typer.Option("--format", help="csv, json or xlsx")]
 Output = Annotated[Path | None, typer.Option("--output", help="File to write; default: standard output")]
@@ -109,6 +111,17 @@ def usage(period: Period, file_format: FileFormat = "csv", output: Output = None
         month = parse_month(period)
         kept = one.closer.kept(month, f"usage.{wanted}")
         _write(one.reporter.usage(month, wanted) if kept is None else kept, output)
+
+
+@app.command()
+def compliance(period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
+    """Who used which controlled GPU when, and whether a rule forbade it, by what was known then ([[compliance.controls]])."""
+    from billing.core.period import parse_month
+    from billing.reports.reporter import Format
+
+    wanted = Format(_known(file_format))
+    with application() as one:
+        _write(one.reporter.compliance(one.rules, parse_month(period), one.clock.now(), wanted), output)
 
 
 def _known(file_format: str, *more: str) -> str:

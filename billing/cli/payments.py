@@ -80,7 +80,7 @@ def list_exceptions(
 @exceptions.command()
 def resolve(
     number: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The exception's id")],
-    how: Annotated[str, typer.Option("--as", help="credit, refund or acknowledge")],
+    how: Annotated[str, typer.Option("--as", help="credit, refund, release or acknowledge")],
     reason: Reason,
     tenant: Annotated[str, typer.Option(help="Whose credit it is, when that is not known")] = "",
     rate: Annotated[str, typer.Option(help="What one token is worth, when no feed could say: 0.998")] = "",
@@ -106,7 +106,7 @@ def reconcile() -> None:
         done = one.reconciler.tick()
     typer.echo(
         f"{done.booked} booked, {done.reversed} taken back, {done.invoices_paid} invoices paid, "
-        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person, {done.waiting} for a rate"
+        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person, {done.waiting} for an answer"
     )
 
 

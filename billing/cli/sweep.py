@@ -155,6 +155,7 @@ def _json(found: "SweepPlan", chain: "Chain") -> dict[str, Any]:
         "too_small": [shown(one) for one in found.small],
         "not_worth_the_gas": [shown(one) for one in found.dear],
         "waits_for_a_person": [shown(one) for one in found.suspended],
+        "held": [shown(one) for one in found.held],
         "different_on_chain": [
             {"address": checksum(address), "token": names[token], "transfers_units": str(a), "chain_units": str(b)}
             for (address, token), (a, b) in found.different.items()
@@ -197,6 +198,10 @@ def _tell(found: "SweepPlan", chain: "Chain") -> None:
         typer.echo(f"{len(found.dear)} addresses hold less than their gas costs")
     if found.suspended:
         typer.echo(f"{len(found.suspended)} addresses wait for a person and are left out (--with-suspense takes them)")
+    if found.held:
+        typer.echo(
+            f"{len(found.held)} addresses hold money whose sender is on a list, or was not screened yet: left out"
+        )
     for (address, token), (stored, there) in found.different.items():
         typer.echo(f"{checksum(address)}: transfers say {amount(token, stored)}, the chain {amount(token, there)}")
 

@@ -61,6 +61,10 @@ def jobs(app: App, roles: frozenset[RoleName]) -> list[Job]:
             table.append(Job(f"check {chain.name}", RoleName.WATCHER, 300, _check(app, chain.chain_id)))
             if feeds_of(one):
                 table.append(Job(f"quotes {chain.name}", RoleName.WATCHER, 30, _quotes(app, chain.chain_id)))
+        if app.screener.policy.files:
+            table.append(Job("lists", RoleName.WATCHER, 60, _lists(app)))
+        if app.rules.controls:
+            table.append(Job("controls", RoleName.WATCHER, 300, lambda: _controls(app)))
         table.append(Job("reconcile", RoleName.WATCHER, 1, lambda: _reconcile(app)))
         table.append(Job("audit", RoleName.WATCHER, DAY, lambda: _audit(app)))
     return table
@@ -229,6 +233,22 @@ def _quotes(app: App, chain_id: int) -> Callable[[], bool]:
     return tick
 
 
+def _lists(app: App) -> Callable[[], bool]:
+    told: dict[str, str] = {}
+
+    def tick() -> bool:
+        app.screener.refresh()
+        alarms = app.screener.alarms()
+        for name, why in alarms.items():
+            if told.get(name) != why:
+                logger("lists").error("a list of sanctioned addresses is not as it should be", list=name, why=why)
+        told.clear()
+        told.update(alarms)
+        return False
+
+    return tick
+
+
 def _check(app: App, chain_id: int) -> Callable[[], bool]:
     def tick() -> bool:
         app.check_chain(chain_id)
@@ -239,6 +259,8 @@ def _check(app: App, chain_id: int) -> Callable[[], bool]:
 
 def _reconcile(app: App) -> bool:
     done = app.reconciler.tick()
+    if done.held:
+        logger("reconcile").error("payments are held: their sender is on a list; see exception list", held=done.held)
     if done.booked or done.reversed or done.exceptions:
         logger("reconcile").info(
             "transfers settled",
@@ -248,6 +270,13 @@ def _reconcile(app: App) -> bool:
             reopened=done.invoices_reopened,
             exceptions=done.exceptions,
         )
+    return False
+
+
+def _controls(app: App) -> bool:
+    asked = app.control_asker.tick()
+    if asked:
+        logger("controls").error("GPUs are held against a rule; see exception list", questions=asked)
     return False
 
 

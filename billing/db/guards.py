@@ -25,6 +25,8 @@ APPEND_ONLY: Final = (
     "owner_settlement",
     "owner_settlement_line",
     "deposit_document",
+    "screening",
+    "kyc",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -46,6 +48,8 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "tenant_credit": ("final_at", "reversed_at"),
     "gpu_share": ("during", "cancelled_at"),
     "owner_payee": ("confirmed_by", "confirmed_at", "ended_at"),
+    "sanctions_list": ("dated", "stale_after_days", "problem", "looked_back_at", "dropped_at"),
+    "attestation": ("revoked_at", "revoked_by", "revoked_reason"),
 }
 
 RUNS: Final = ("usage", "observation", "exclusion")

@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from billing.compliance.register import NO_RULES, Rules
+from billing.compliance.registrar import Gate
 from billing.core import table
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid, NotFound
@@ -37,8 +39,9 @@ class _Undone(Exception):
 
 
 class LeaseImporter:
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, rules: Rules = NO_RULES) -> None:
+        """`rules` say who may hold what."""
+        self._database, self._clock, self._gate = database, clock, Gate(rules, clock)
 
     def read(self, content: bytes, *, dry_run: bool = False, actor: str) -> Imported:
         """Make all contracts of a file in one transaction. Raises Invalid with the lines that are wrong, and makes none."""
@@ -48,7 +51,7 @@ class LeaseImporter:
         with suppress(_Undone), self._database.transaction() as session:
             for line, one in wanted:
                 try:
-                    gpus += len(let(session, one, now, actor))
+                    gpus += len(let(session, one, now, actor, self._gate))
                 except (Invalid, NotFound, Conflict) as error:
                     found.wrong(line, error)
             found.check()

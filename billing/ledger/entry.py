@@ -22,6 +22,8 @@ class EntryKind(StrEnum):
     RESOLVE = "resolve"
     TOP_UP = "top_up"
     GRANT = "grant"
+    HOLD = "hold"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)

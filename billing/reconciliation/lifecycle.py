@@ -12,6 +12,8 @@ class Disposition(StrEnum):
     BOOKED = "booked"
     SUSPENDED = "suspended"
     RESOLVED = "resolved"
+    HELD = "held"
+    RELEASED = "released"
     REVERSED = "reversed"
 
 
@@ -20,6 +22,8 @@ class DispositionEvent(StrEnum):
     BOOK = "book"
     SUSPEND = "suspend"
     RESOLVE = "resolve"
+    HOLD = "hold"
+    RELEASE = "release"
     REVERSE = "reverse"
 
 
@@ -33,9 +37,15 @@ PAYMENT: Final = Machine(
         (S.UNMATCHED, E.BOOK): S.BOOKED,  # it pays nothing: a flush, or the treasury's own movement
         (S.UNMATCHED, E.SUSPEND): S.SUSPENDED,  # a person must say what it is
         (S.SUSPENDED, E.RESOLVE): S.RESOLVED,
+        (S.UNMATCHED, E.HOLD): S.HELD,  # its sender is on a list
+        (S.HELD, E.RELEASE): S.RELEASED,  # a person let it through; it is about to be matched
+        (S.RELEASED, E.MATCH): S.MATCHED,
+        (S.RELEASED, E.SUSPEND): S.SUSPENDED,
         (S.MATCHED, E.REVERSE): S.REVERSED,  # its block is no longer on the chain
         (S.BOOKED, E.REVERSE): S.REVERSED,
         (S.SUSPENDED, E.REVERSE): S.REVERSED,
         (S.RESOLVED, E.REVERSE): S.REVERSED,
+        (S.HELD, E.REVERSE): S.REVERSED,
+        (S.RELEASED, E.REVERSE): S.REVERSED,
     },
 )

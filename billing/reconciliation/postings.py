@@ -16,6 +16,7 @@ from billing.ledger.account import (
     TENANT_CREDIT,
     WRITE_OFF,
     deposit,
+    held,
     treasury,
 )
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
@@ -61,6 +62,20 @@ def movement(transfer: Transfer, token: Token, roles: tuple[Role, Role], suspend
             _entry(transfer, EntryKind.EXTERNAL, [(EXTERNAL, asset, units), (own[sender], asset, -units)], now)
         )
     return entries
+
+
+def hold(transfer: Transfer, token: Token, now: datetime) -> Entry:
+    """A payment whose sender is on a list lies on its address, and is nobody's yet."""
+    asset, units = token.asset.code, transfer.units
+    account = deposit(transfer.chain_id, token.symbol)
+    return _entry(transfer, EntryKind.HOLD, [(account, asset, units), (held(transfer.chain_id), asset, -units)], now)
+
+
+def release(transfer: Transfer, token: Token, suspend: bool, now: datetime) -> Entry:
+    """A person let a held payment through: it goes where it would have gone."""
+    asset, units = token.asset.code, transfer.units
+    other = SUSPENSE if suspend else CONVERSION
+    return _entry(transfer, EntryKind.RELEASE, [(held(transfer.chain_id), asset, units), (other, asset, -units)], now)
 
 
 def _entry(transfer: Transfer, kind: EntryKind, postings: Sequence[tuple[str, str, int]], now: datetime) -> Entry:

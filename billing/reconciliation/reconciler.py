@@ -31,6 +31,7 @@ from billing.quotes import store as quotes
 from billing.quotes.feed import At, Feed, NoRate, Rate
 from billing.reconciliation import crediter, postings, store
 from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
+from billing.reconciliation.holder import Holder
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
 from billing.reconciliation.postings import Role
@@ -51,11 +52,13 @@ class Settled:
 
     booked: int = 0
     reversed: int = 0
+    held: int = 0
+    """A person decides: their sender is on a list."""
     exceptions: int = 0
     invoices_paid: int = 0
     invoices_reopened: int = 0
     waiting: int = 0
-    """No endpoint could tell the rate: asked again at the next tick."""
+    """No endpoint could tell the rate, or whether the sender may pay: asked again at the next tick."""
 
 
 class Rates(Protocol):
@@ -76,11 +79,12 @@ class Reconciler:
         fence: Callable[[Session], None],
         rates: Rates,
         meters: Sequence[Meter] = (),
+        holder: Holder | None = None,
     ) -> None:
         """`fence` is called in every transaction and raises when this process may not reconcile any more. `meters` are the
-        declared ones."""
+        declared ones. Without a `holder` no sender is screened."""
         self._database, self._clock, self._fence = database, clock, fence
-        self._rates, self._meters = rates, meters
+        self._rates, self._meters, self._holder = rates, meters, holder or Holder(clock)
         self._found: dict[Incarnation, Rate | NoRate] = {}
         self._asked_again_at: dict[int, datetime] = {}
 
@@ -88,23 +92,28 @@ class Reconciler:
         """Deal with everything that changed since the last tick."""
         done, waiting = Settled(), set[int]()
         self._found.clear()
+        self._holder.begin()
         while True:
             wanted: list[tuple[Transfer, Feed]] = []
+            unscreened: list[Transfer] = []
             with self._database.transaction() as session:
                 self._fence(session)
                 batch = chain.unsettled(session, BATCH, waiting)
                 for transfer in batch:
+                    if self._holder.must_ask(session, transfer):
+                        unscreened.append(transfer)
+                        continue
                     feed = self._feed(session, transfer)
                     if feed is not None and _key(transfer) not in self._found:
                         wanted.append((transfer, feed))
                         continue
                     self._deal_with(session, transfer, done)
                     chain.settle(session, transfer.id)
-            waiting |= self._read_rates(wanted)
-            if len(batch) < BATCH and not wanted:
+            waiting |= self._read_rates(wanted) | self._holder.ask(unscreened)
+            if len(batch) < BATCH and not wanted and not unscreened:
                 break
         done.waiting = len(waiting)
-        self._ask_about_usage(done)
+        self._ask_more(done)
         return done
 
     def _read_rates(self, wanted: Sequence[tuple[Transfer, Feed]]) -> set[int]:
@@ -125,12 +134,12 @@ class Reconciler:
 
     def _feed(self, session: Session, transfer: Transfer) -> Feed | None:
         """The feed that must be asked before a transfer is booked; None when it is booked already, or needs no rate."""
-        if transfer.state not in (ChainState.CONFIRMED, ChainState.FINAL):
+        if transfer.state not in (ChainState.CONFIRMED, ChainState.FINAL) or self._holder.stops(transfer):
             return None
         target = wallets.known(session, transfer.receiver)
         if target is None or (target.invoice_id is None and target.deposit_id is None):
             return None
-        if store.find(session, transfer.id, transfer.incarnation) is not None:
+        if store.booked(session, transfer.id, transfer.incarnation):
             return None
         if target.deposit_id is not None:
             accepted = crediter.accepted(deposits.by_id(session, target.deposit_id))
@@ -140,7 +149,7 @@ class Reconciler:
         terms = accepted.get((transfer.chain_id, transfer.token))
         return None if terms is None else feed_of(terms.rule)
 
-    def _ask_about_usage(self, done: Settled) -> None:
+    def _ask_more(self, done: Settled) -> None:
         while True:
             with self._database.transaction() as session:
                 self._fence(session)
@@ -150,6 +159,7 @@ class Reconciler:
                 break
         with self._database.transaction() as session:
             self._fence(session)
+            done.exceptions += self._holder.look_back(session)
             done.exceptions += ask_about_unpriced(session, self._meters, self._clock.now())
 
     def _deal_with(self, session: Session, transfer: Transfer, done: Settled) -> None:
@@ -160,7 +170,7 @@ class Reconciler:
         if transfer.state is not ChainState.ORPHANED:
             tell_seen(session, transfer, self._clock.now())
         if transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
-            if store.find(session, transfer.id, transfer.incarnation) is None:
+            if not store.booked(session, transfer.id, transfer.incarnation):
                 self._book(session, transfer, done)
             if transfer.state is ChainState.FINAL:
                 credit.finalise_credit(session, transfer.id, self._clock.now())
@@ -172,6 +182,11 @@ class Reconciler:
         target = wallets.known(session, transfer.receiver)
         roles = (_role(wallets.known(session, transfer.sender)), _role(target))
         done.booked += 1
+        released = store.find(session, *key) is not None
+        if not released and self._holder.hold(session, transfer, token):
+            done.held += 1
+            done.exceptions += 1
+            return
         problem: MatchKind | None = None
         payee: Invoice | Deposit | None = None
         if target is not None and roles[1] is Role.PAYMENT:
@@ -179,7 +194,8 @@ class Reconciler:
         rate = self._rate(session, transfer, payee) if payee is not None and problem is None else None
         if isinstance(rate, NoRate):
             problem = MatchKind.NO_RATE
-        for entry in postings.movement(transfer, token, roles, problem is not None, now):
+        moved = [postings.release(transfer, token, problem is not None, now)]
+        for entry in moved if released else postings.movement(transfer, token, roles, problem is not None, now):
             ledger.post(session, entry)
         if roles[1] is not Role.PAYMENT:
             store.add(session, key, DispositionEvent.BOOK, now)

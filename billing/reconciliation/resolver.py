@@ -16,6 +16,7 @@ from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.quotes.feed import RATE_MAX, Rate
 from billing.reconciliation import postings, store
+from billing.reconciliation.holder import HELD_SENDER, release
 from billing.reconciliation.lifecycle import DispositionEvent
 from billing.reconciliation.matching import MatchKind
 from billing.reconciliation.valuation import PAR, value_at
@@ -24,11 +25,13 @@ from billing.trail.store import Deed, record
 
 
 class Resolution(StrEnum):
-    """`credit`: the tenant may use it, at par or at a given rate. `refund`: it is owed back to the payer. `acknowledge`: seen,
-    nothing booked; what lies in suspense stays there, and may be credited or refunded later."""
+    """`credit`: the tenant may use it, at par or at a given rate. `refund`: it is owed back to the payer. `release`: what was held
+    because of its sender is let through. `acknowledge`: seen, nothing booked; what lies in suspense or is held stays there, and may
+    be decided later."""
 
     CREDIT = "credit"
     REFUND = "refund"
+    RELEASE = "release"
     ACKNOWLEDGE = "acknowledge"
 
 
@@ -59,11 +62,21 @@ class Resolver:
             if asked.transfer_id is None and how is not Resolution.ACKNOWLEDGE:
                 raise Invalid(f"no money came in: {asked.detail}", remedy="--as acknowledge")
             done = "nothing was booked"
-            if how is not Resolution.ACKNOWLEDGE:
+            if how is Resolution.RELEASE or (asked.kind == HELD_SENDER and how is not Resolution.ACKNOWLEDGE):
+                done = self._release(session, asked, how, reason)
+            elif how is not Resolution.ACKNOWLEDGE:
                 done = self._book(session, asked, how, credited, reason)
             details = {"kind": asked.kind, "as": how, "booked": done}
             record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))
         return done
+
+    def _release(self, session: Session, asked: store.Question, how: Resolution, reason: str) -> str:
+        """Money of who is on a list is neither credited nor sent back: that would be dealing with them."""
+        if how is not Resolution.RELEASE:
+            raise Invalid("held money is released or stays held", remedy="--as release, or --as acknowledge")
+        if asked.kind != HELD_SENDER:
+            raise Invalid(f"nothing is held: {asked.detail}", remedy="--as acknowledge")
+        return release(session, asked, reason, self._clock.now())
 
     def _book(self, session: Session, asked: store.Question, how: Resolution, given: Credited, reason: str) -> str:
         assert asked.transfer_id is not None

@@ -42,6 +42,12 @@ def find(session: Session, transfer_id: int, incarnation: int) -> Payment | None
     return None if row is None else _payment(row)
 
 
+def booked(session: Session, transfer_id: int, incarnation: int) -> bool:
+    """Was this incarnation dealt with? One that was just released is about to be."""
+    found = find(session, transfer_id, incarnation)
+    return found is not None and found.disposition is not Disposition.RELEASED
+
+
 def standing(session: Session, transfer_id: int) -> list[Payment]:
     """The payments of a transfer that were not reversed: one, unless its block left the chain and came back unnoticed."""
     rows = session.exec(
@@ -84,17 +90,21 @@ def add(
     invoice: tuple[int | None, int] | None = None,
     kind: str = "",
 ) -> int:
-    """A payment row for (transfer, incarnation); `invoice` is (id, tenant id), without an id for a top-up."""
-    row = PaymentRow(
+    """A payment row for (transfer, incarnation), or the one that was held and released; `invoice` is
+    (id, tenant id), without an id for a top-up."""
+    row = session.exec(
+        select(PaymentRow).where(PaymentRow.transfer_id == transfer[0], PaymentRow.incarnation == transfer[1])
+    ).first() or PaymentRow(
         transfer_id=transfer[0],
         incarnation=transfer[1],
-        invoice_id=invoice[0] if invoice else None,
-        tenant_id=invoice[1] if invoice else None,
-        disposition=PAYMENT.next(Disposition.UNMATCHED, event),
-        kind=kind,
+        disposition=Disposition.UNMATCHED,
+        kind="",
         created_at=now,
         updated_at=now,
     )
+    row.disposition = PAYMENT.next(Disposition(row.disposition), event)
+    row.invoice_id, row.tenant_id = invoice or (None, None)
+    row.kind, row.updated_at = kind, now
     session.add(row)
     session.flush()
     return row.id or 0

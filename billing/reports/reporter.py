@@ -1,16 +1,17 @@
 """Writes reports."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 
 from billing.chain.tokens import Token
+from billing.compliance.register import Rules
 from billing.core.errors import NotFound
 from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Database
 from billing.pricing.store.used import used
-from billing.reports import books, owners, store, to_beancount, to_csv, to_json, to_xlsx, usage
+from billing.reports import books, compliance, owners, store, to_beancount, to_csv, to_json, to_xlsx, usage
 from billing.reports.rows import ReconciliationRow, cells, columns
 from billing.reports.table import Table
 from billing.reports.to_beancount import Line
@@ -71,6 +72,12 @@ class Reporter:
         with self._database.transaction() as session:
             rows = books.aging_rows(store.owing(session, on), store.exponents(session), on)
             yield from _written(Table("aging", on.isoformat(), books.AGING, rows), file_format)
+
+    def compliance(self, rules: Rules, period: Span, now: datetime, file_format: Format) -> Iterator[bytes]:
+        """Who used which controlled GPU in a month, until now."""
+        with self._database.transaction() as session:
+            rows = compliance.rows(session, rules, period, now)
+            yield from _written(Table("compliance", _label(period), compliance.COLUMNS, rows), file_format)
 
     def statement(self, tenant: str, period: Span, file_format: Format) -> Iterator[bytes]:
         """What was booked for a tenant in a month. Raises NotFound."""

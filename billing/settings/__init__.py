@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
+from billing.settings.compliance import ComplianceSettings, ControlSettings, ListSettings, OracleSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
 from billing.settings.notices import DunningSettings, MailSettings, WebhookSettings
 from billing.settings.presets import other_create2
@@ -28,11 +29,15 @@ from billing.settings.section import Section, web
 __all__ = [
     "BandSettings",
     "ChainSettings",
+    "ComplianceSettings",
+    "ControlSettings",
     "DunningSettings",
     "FeedSettings",
+    "ListSettings",
     "MailSettings",
     "MeterSettings",
     "MeteringSettings",
+    "OracleSettings",
     "Settings",
     "SourceSettings",
     "TokenSettings",
@@ -101,6 +106,7 @@ class Settings(BaseSettings):
     wallet: WalletSettings = WalletSettings()
     chains: list[ChainSettings] = Field(default_factory=list, description="Chains that invoices are paid on")
     dunning: DunningSettings = DunningSettings()
+    compliance: ComplianceSettings = ComplianceSettings()
     mail: MailSettings = MailSettings()
     webhooks: list[WebhookSettings] = Field(default_factory=list, max_length=20, description="Who is told what happens")
     web: WebSettings = WebSettings()
@@ -124,6 +130,9 @@ class Settings(BaseSettings):
         ):
             if len(set(values)) != len(values):
                 raise ValueError(f"{what} must be unique")
+        for oracle in self.compliance.oracles:
+            if oracle.chain not in [chain.name for chain in self.chains]:
+                raise ValueError(f"compliance.oracles: there is no chain {oracle.chain}")
         for chain in self.chains if self.wallet.mode == "forwarder" else ():
             if chain.chain_id in other_create2():
                 raise ValueError(

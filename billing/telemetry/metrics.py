@@ -131,6 +131,12 @@ CHAIN_STOPPED: Final = Gauge("stablemeter_chain_stopped", "1 while a chain waits
 UNSETTLED: Final = Gauge("stablemeter_transfers_unsettled", "Transfers that reconciliation has not dealt with.")
 INVOICES: Final = Gauge("stablemeter_invoices", "Invoices, by status.", ("status",))
 EXCEPTIONS: Final = Gauge("stablemeter_exceptions_open", "Exceptions that wait for a person.", ("kind",))
+LIST_AGE: Final = Gauge("stablemeter_sanctions_list_age_seconds", "Age of a list of sanctioned addresses.", ("list",))
+LIST_STALE: Final = Gauge(
+    "stablemeter_sanctions_list_stale",
+    "1 while a list is older than it may be, or its file cannot be read; its last good version still counts.",
+    ("list",),
+)
 PROPOSED: Final = Gauge("stablemeter_exclusions_proposed", "Exclusions of leased time that wait for a person.")
 FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest audit; anything but 0 is an alarm.")
 
@@ -138,7 +144,7 @@ GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
     CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNFINAL, CHAIN_CONFIRMED_AGE, CHAIN_FINAL_AGE, CHAIN_UNPROVEN, CHAIN_STOPPED,
     UNSETTLED, INVOICES, EXCEPTIONS,
-    PROPOSED, FINDINGS,
+    LIST_AGE, LIST_STALE, PROPOSED, FINDINGS,
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN, NOTICES,

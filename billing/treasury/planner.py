@@ -1,7 +1,7 @@
 """Plans a sweep of one chain: what is there, what of it is worth moving, in which transactions. Sends nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from billing.chain import store as chain_store
@@ -49,6 +49,8 @@ class SweepPlan:
     dear: list[Deposit] = field(default_factory=list)
     estimates: list[int | None] = field(default_factory=list)
     suspended: list[Deposit] = field(default_factory=list)
+    held: list[Deposit] = field(default_factory=list)
+    """Their sender is on a list, or nobody was asked about it yet: no wish takes them."""
     different: dict[tuple[Address, Address], tuple[int, int]] = field(default_factory=dict)
     unread: list[tuple[Address, Address]] = field(default_factory=list)
 
@@ -68,8 +70,9 @@ class SweepPlan:
 
 
 class Planner:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, screens: bool = False) -> None:
+        """`screens`: senders are screened, so what nobody was asked about yet stays where it is."""
+        self._database, self._screens = database, screens
 
     def plan(self, watcher: Watcher, wish: Wish) -> SweepPlan:
         """Raises NotFound for an unknown pin, Conflict before anything is final, Unavailable when no endpoint answers."""
@@ -86,7 +89,11 @@ class Planner:
                 raise Conflict(f"nothing is final on {watcher.chain.name} yet", remedy="stablemeter chain status")
             found = store.holdings(session, cursor.chain_id, cursor.final, generations)
             coins = store.addresses(session, generations) if wish.coin else []
-        wanted = [one for one in found if one.token in wish.minimum]
+        wanted = [
+            replace(one, held=one.held or (self._screens and one.unbooked))
+            for one in found
+            if one.token in wish.minimum
+        ]
         decimals = {token.address: token.decimals for token in watcher.chain.tokens}
         return watcher.pool.ask(
             lambda node: _Look(node, wish, decimals).plan([*wanted, *coins], generations, cursor.final)
@@ -112,7 +119,9 @@ class _Look:
                     continue
                 if deposit.units != one.units and token != NATIVE:
                     plan.different[one.address, token] = (one.units, deposit.units)
-                if one.suspended and not wish.with_suspense:
+                if one.held:
+                    plan.held.append(deposit)
+                elif one.suspended and not wish.with_suspense:
                     plan.suspended.append(deposit)
                 elif deposit.units:
                     there.append(deposit)

@@ -24,13 +24,19 @@ class Holding:
     """The number of the document that made the address: an invoice's, or a deposit document's."""
     suspended: bool
     """Money came in that a person must look at."""
+    held: bool = False
+    """Money came in whose sender is on a list."""
+    unbooked: bool = False
+    """Money came in that was not dealt with yet: nobody was asked about its sender."""
 
 
 def addresses(session: Session, generations: Iterable[int]) -> list[Holding]:
     """Every payment address of some generations, as if it held native coin: nobody listens to coin, so anyone may."""
     rows = session.execute(
         text(
-            "SELECT a.generation_id, a.address, a.salt, a.hd_index, coalesce(i.number, d.number, '') AS invoice"
+            "SELECT a.generation_id, a.address, a.salt, a.hd_index, coalesce(i.number, d.number, '') AS invoice,"
+            " EXISTS (SELECT 1 FROM transfer t JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
+            "  WHERE t.to_address = a.address AND p.disposition = 'held') AS held"
             " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id"
             " LEFT JOIN deposit_document d ON d.id = a.deposit_id"
             " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations) ORDER BY a.id"
@@ -38,7 +44,17 @@ def addresses(session: Session, generations: Iterable[int]) -> list[Holding]:
         {"generations": list(generations)},
     )
     return [
-        Holding(row.generation_id, Address(row.address), NATIVE, 0, Hash32(row.salt), row.hd_index, row.invoice, False)
+        Holding(
+            row.generation_id,
+            Address(row.address),
+            NATIVE,
+            0,
+            Hash32(row.salt),
+            row.hd_index,
+            row.invoice,
+            suspended=False,
+            held=row.held,
+        )
         for row in rows
     ]
 
@@ -48,15 +64,18 @@ def holdings(session: Session, chain_id: int, final: int, generations: Iterable[
     rows = session.execute(
         text(
             "SELECT a.generation_id, a.address, m.token_address, sum(m.units) AS units, a.salt, a.hd_index,"
-            "  coalesce(i.number, d.number, '') AS invoice, bool_or(m.suspended) AS suspended"
+            "  coalesce(i.number, d.number, '') AS invoice, bool_or(m.suspended) AS suspended, bool_or(m.held) AS held,"
+            "  bool_or(m.unbooked) AS unbooked"
             " FROM payment_address a LEFT JOIN invoice i ON i.id = a.invoice_id"
             " LEFT JOIN deposit_document d ON d.id = a.deposit_id JOIN ("
             "  SELECT t.to_address AS address, t.token_address,"
             "         CASE WHEN t.state = 'final' AND t.block_number <= :final THEN t.units ELSE 0 END AS units,"
-            "         coalesce(p.disposition = 'suspended', false) AS suspended"
+            "         coalesce(p.disposition = 'suspended', false) AS suspended,"
+            "         coalesce(p.disposition = 'held', false) AS held, p.id IS NULL AS unbooked"
             "    FROM transfer t LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
             "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what waits for a person may do so before it is final
-            "  UNION ALL SELECT t.from_address, t.token_address, -t.units, false FROM transfer t"
+            "  UNION ALL SELECT t.from_address, t.token_address, -t.units, false, false, false"
+            "    FROM transfer t"
             "   WHERE t.chain_id = :chain AND t.state <> 'orphaned'"  # what leaves is gone before it is final
             " ) AS m ON m.address = a.address"
             " WHERE a.kind <> 'treasury' AND a.generation_id = ANY(:generations)"
@@ -74,6 +93,8 @@ def holdings(session: Session, chain_id: int, final: int, generations: Iterable[
             row.hd_index,
             row.invoice,
             row.suspended,
+            row.held,
+            row.unbooked,
         )
         for row in rows
     ]

@@ -10,6 +10,7 @@ from billing.db import migrate
 from billing.web import auth, errors
 from billing.web.api import (
     closes,
+    compliance,
     conservation,
     cycles,
     devices,
@@ -52,6 +53,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     reports.router,
     closes.router,
     owners.router,
+    compliance.router,
 )
 
 

@@ -50,6 +50,7 @@ class Wired:
         )
         self.public_url = app.settings.public_url
         self.suspend_after = app.suspend_after
+        self.rules = app.rules
         self.pages, self.schema = pages, schema
 
 

@@ -202,6 +202,12 @@ _GAUGES: Final[dict[Gauge, str]] = {
         SELECT s.name, extract(epoch FROM :now - coalesce(max(upper(r.during)), s.since))::bigint
           FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
          GROUP BY s.id ORDER BY s.name""",
+    metrics.LIST_AGE: """
+        SELECT DISTINCT ON (name) name, extract(epoch FROM :now - dated)::bigint
+          FROM sanctions_list WHERE dropped_at IS NULL ORDER BY name, id DESC""",
+    metrics.LIST_STALE: """
+        SELECT DISTINCT ON (name) name, (problem <> '' OR dated < :now - make_interval(days => stale_after_days))::int
+          FROM sanctions_list WHERE dropped_at IS NULL ORDER BY name, id DESC""",
     metrics.SOURCE_FAILING: "SELECT name, (failed_at IS NOT NULL)::int FROM source ORDER BY name",
     metrics.SOURCE_BLIND: """
         SELECT s.name, coalesce(sum(r.blind_seconds), 0)::bigint

@@ -99,6 +99,9 @@ class MemoryNode:
                 found = [one for one in found if one["topics"][position] in wanted]
         return self.lie(found)
 
+    def transaction(self, tx_hash: Hash32) -> dict[str, Any] | None:
+        raise AssertionError("the watcher asks for no transactions")
+
     def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
         raise Conflict("nothing can be called here")
 

@@ -57,6 +57,8 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("chain", "presets"): ((), {"preset", "chain_id", "finality", "token", "address", "decimals"}),
     ("books", "list"): ((), {"period", "closed_at", "closed_by", "carried", "files"}),
     ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "final_since", "stalled", "proven", "wallet", "reads_again_from", "stopped"}),
+    ("compliance", "lists"): ((), {"name", "path", "dated", "addresses", "digest", "problem"}),
+    ("compliance", "tenant", "show"): (("acme",), {"tenant", "legal_name", "country", "reseller", "kyc", "history", "attestations", "refused"}),
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
     ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at"}),
@@ -79,7 +81,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "deposits", "unissued"}),
-    ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "different_on_chain", "unreadable"}),
+    ("sweep", "plan"): (("anvil",), {"chain", "chain_id", "final_block", "gas_price", "gas", "cost_units", "transactions", "by_hand", "too_small", "not_worth_the_gas", "waits_for_a_person", "held", "different_on_chain", "unreadable"}),
     ("treasury", "verify"): (("PLAN", "--issuer", "PIN"), {"chain_id", "transactions"}),
     ("tenant", "list"): ((), {"slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days", "country", "email", "legal_name"}),
     ("tenant", "credit", "list"): (("orbit",), {"kind", "reference", "currency", "amount", "left", "final", "reversed", "created_at"}),
@@ -94,7 +96,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("wallet", "show"): ((), {"pin", "factory", "implementation", "treasury", "flusher", "accepted_chains", "generations"}),
 }  # fmt: skip
 """{command: (arguments, keys that scripts may rely on)}."""
-MAY_BE_EMPTY = (("apikey", "list"), ("books", "list"), ("meter", "exclusions", "list"))
+MAY_BE_EMPTY = (("apikey", "list"), ("books", "list"), ("compliance", "lists"), ("meter", "exclusions", "list"))
 
 
 @pytest.mark.parametrize("path", LISTINGS, ids=" ".join)

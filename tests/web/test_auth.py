@@ -1,6 +1,6 @@
 """Who may call what. The matrix is checked for every route that the application has, so that a new one needs a rule."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -58,13 +58,17 @@ RULES: Final = {
     ("GET", "/api/v1/owners/{slug}/payees"): STAFF,
     ("POST", "/api/v1/owners/{slug}/payees"): {F},
     ("POST", "/api/v1/owners/{slug}/confirm-payee"): {F},
+    ("GET", "/api/v1/compliance/tenants/{slug}"): STAFF,
+    ("POST", "/api/v1/compliance/tenants/{slug}/kyc"): {O, F},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations"): {O, F},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations/revoke"): {O, F},
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
     "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document",
 }  # fmt: skip
 
-BODIES: Final = {
+BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/owners/{slug}/payees"): {"chain_id": 31337, "address": "0x" + "13" * 20, "reason": "moved"},
     ("POST", "/api/v1/owners/{slug}/confirm-payee"): {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "told"},
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
@@ -83,6 +87,18 @@ BODIES: Final = {
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
     ("POST", "/api/v1/closes"): {"period": "2026-12"},
+    ("POST", "/api/v1/compliance/tenants/{slug}/kyc"): {"status": "verified", "reason": "passport seen"},
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations"): {
+        "kind": "end-use",
+        "granted_on": "2026-10-01",
+        "expires_on": "2027-10-01",
+        "reference": "letter of KEY",
+    },
+    ("POST", "/api/v1/compliance/tenants/{slug}/attestations/revoke"): {
+        "kind": "end-use",
+        "reference": "letter of KEY",
+        "reason": "withdrawn",
+    },
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
@@ -133,7 +149,9 @@ def called(one: Client, method: str, path: str, number: str) -> int:
         period="2026-11",
         name="journal.csv",
     ) + QUERIES.get(path, "")
-    body = BODIES.get((method, path))
+    body = {**BODIES.get((method, path), {})}
+    if body.get("reference") == "letter of KEY":  # each caller has a paper of its own
+        body["reference"] = one.key[4:12] or "letter"
     return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
 
 

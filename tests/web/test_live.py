@@ -127,6 +127,16 @@ STATES = {
         invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="no_rate")], PayState.UNVALUED,
         [Note.NEEDS_PERSON], 20_000,
     ),
+    "its sender is on a list": (
+        invoice(), [transfer(status=CONFIRMED, disposition=Disposition.HELD)], PayState.CHECKING, [Note.CHECKING], 20_000,
+    ),
+    "it was let through just now": (
+        invoice(), [transfer(status=FINAL, disposition=Disposition.RELEASED)], PayState.CHECKING, [Note.CHECKING], 20_000,
+    ),
+    "one is held, and another one paid": (
+        invoice(InvoiceStatus.PAID, remaining=0), [transfer(status=FINAL, disposition=Disposition.HELD), paid(20_000, tx_hash="0x5")],
+        PayState.PAID, [Note.CHECKING], 0,
+    ),
     "a wrong token waits": (
         invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="wrong_token", **OTHER)], PayState.WRONG_TOKEN,
         [Note.WRONG_TOKEN, Note.NEEDS_PERSON], 20_000,
@@ -154,7 +164,7 @@ def test_what_the_page_says(name: str) -> None:
     given, transfers, state, notes, to_send = STATES[name]
     now = live(given, transfers, 1, NOW)
     assert (now.state, list(now.notes), now.to_send) == (state, notes, to_send)
-    assert now.payable == (to_send > 0 and state is not PayState.UNVALUED)
+    assert now.payable == (to_send > 0 and state not in (PayState.UNVALUED, PayState.CHECKING))
     told = tell(given, now, Voided(), "Issuer")
     assert told.headline and told.detail and told.figure.endswith(" USD")
 
@@ -277,3 +287,12 @@ def test_several_currencies_and_tokens_off_the_list_are_of_no_known_sum() -> Non
         "Infinity",
     ]
     assert [str(one.piled) for one in pile([transfer(1, currency="", block_number=8)])] == ["Infinity"]
+
+
+def test_a_payer_whose_payment_is_held_reads_that_it_is_checked_and_no_more() -> None:
+    now = live(invoice(), [transfer(status=CONFIRMED, disposition=Disposition.HELD)], 1, NOW)
+    told = tell(invoice(), now, Voided(), "Issuer")
+    words = [told.headline, told.detail, *tell_notes(now, invoice(), "Issuer")]
+    words.append(tell_arrival(now.arrivals[0], invoice().currency, {}))
+    assert told.tone == "calm" and "being checked" in told.detail and len(words) == 3, "it is said once"
+    assert not any(word in " ".join(words).lower() for word in ("sanction", "list", "held", "sender", "compliance"))

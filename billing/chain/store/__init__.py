@@ -325,6 +325,14 @@ def settle(session: Session, transfer_id: int) -> None:
     session.add(row)
 
 
+def unsettle(session: Session, transfer_id: int) -> Transfer:
+    """Let reconciliation deal with a transfer again. It is locked, so that nobody takes it back meanwhile."""
+    row = session.exec(select(TransferRow).where(TransferRow.id == transfer_id).with_for_update()).one()
+    row.settled = False
+    session.add(row)
+    return _transfer(row)
+
+
 def by_id(session: Session, transfer_id: int) -> Transfer:
     row = session.get(TransferRow, transfer_id)
     if row is None:

@@ -17,6 +17,7 @@ metadata = SQLModel.metadata
 from billing.db.tables import (  # noqa: E402
     chain,
     closing,
+    compliance,
     events,
     fleet,
     invoicing,
@@ -38,6 +39,7 @@ from billing.db.tables import (  # noqa: E402
 __all__ = [
     "chain",
     "closing",
+    "compliance",
     "events",
     "fleet",
     "invoicing",

@@ -76,7 +76,7 @@ def add_lease(web: Web, caller: Operator, body: NewLease, key: IdempotencyKey = 
     span = Span(parse_time(body.start), parse_time(body.end) if body.end else FOREVER)
 
     def write(joined: Joined, session: Session) -> Answer:
-        leases = Leaser(joined, web.clock).add(
+        leases = Leaser(joined, web.clock, web.rules).add(
             body.tenant,
             span,
             hosts=body.hosts,

@@ -29,6 +29,7 @@ class PayState(StrEnum):
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     DETECTED = "detected"
     UNVALUED = "unvalued"
+    CHECKING = "checking"
     PART_PAID = "part_paid"
     PAID = "paid"
     OVERPAID = "overpaid"
@@ -44,6 +45,7 @@ class Note(StrEnum):
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     AFTER_VOID = "after_void"
     NEEDS_PERSON = "needs_person"
+    CHECKING = "checking"
     RESOLVED = "resolved"
     TAKEN_BACK = "taken_back"
     CREDIT = "credit"
@@ -110,6 +112,11 @@ class Arrival:
     def held(self) -> bool:
         waits = self.disposition is Disposition.UNMATCHED and not self.accepted
         return self.stands and (waits or self.disposition is Disposition.SUSPENDED)
+
+    @property
+    def checked(self) -> bool:
+        """The issuer looks at it before it counts."""
+        return self.stands and self.disposition in (Disposition.HELD, Disposition.RELEASED)
 
     @property
     def counts(self) -> bool:
@@ -186,7 +193,14 @@ class Live:
 
     @property
     def payable(self) -> bool:
-        closed = (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID, PayState.UNVALUED)
+        closed = (
+            PayState.PAID,
+            PayState.OVERPAID,
+            PayState.NOTHING_DUE,
+            PayState.VOID,
+            PayState.UNVALUED,
+            PayState.CHECKING,
+        )
         return self.to_send > 0 and self.state not in closed
 
     @property
@@ -242,6 +256,7 @@ def _state(invoice: Invoice, arrivals: Sequence[Arrival], paid: int, credited: i
         (settled, PayState.PAID),
         (any(one.pending for one in arrivals), PayState.DETECTED),
         (any(one.held and one.kind == MatchKind.NO_RATE for one in arrivals), PayState.UNVALUED),
+        (any(one.checked for one in arrivals), PayState.CHECKING),
         (paid > 0, PayState.PART_PAID),
         (any(one.held for one in arrivals), PayState.WRONG_TOKEN),
         (invoice.status is InvoiceStatus.UNCOLLECTIBLE, PayState.UNCOLLECTIBLE),
@@ -259,6 +274,7 @@ def _notes(invoice: Invoice, arrivals: Sequence[Arrival], overdue: bool, waived:
         Note.WRONG_TOKEN: any(_is_wrong(one, void) for one in arrivals),
         Note.AFTER_VOID: any(one.held and (one.kind == MatchKind.AFTER_VOID or void) for one in arrivals),
         Note.NEEDS_PERSON: any(one.held for one in arrivals),
+        Note.CHECKING: any(one.checked for one in arrivals),
         Note.RESOLVED: any(one.stands and one.disposition is Disposition.RESOLVED for one in arrivals),
         Note.TAKEN_BACK: any(not one.stands for one in arrivals),
         Note.CREDIT: bool(credit) and final,

@@ -49,6 +49,7 @@ def tell(invoice: Invoice, now: Live, voided: Voided, issuer: str) -> Telling:
             "Payment detected", _detected(now, money), "moving", "Detected", money(now.detected)
         ),
         PayState.UNVALUED: Telling("Payment received", _unvalued(issuer), "care", "Not valued yet", due),
+        PayState.CHECKING: Telling("Payment received", _checked(issuer), "calm", "Being checked", due),
         PayState.PART_PAID: Telling("Partly paid", received, "care", "Still to pay", due),
         PayState.PAID: Telling("Paid", "Thank you. Nothing remains to be paid.", "good", "Paid", money(now.paid)),
         PayState.OVERPAID: Telling("Paid, with a credit", credited, "good", "Paid", money(now.paid)),
@@ -74,6 +75,10 @@ def _unvalued(issuer: str) -> str:
     )
 
 
+def _checked(issuer: str) -> str:
+    return f"Your payment has arrived and is being checked by {issuer}. Please do not pay again meanwhile."
+
+
 def _voided(voided: Voided) -> str:
     note = f" by the credit note {voided.credit_note}" if voided.credit_note else ""
     reason = f" ({voided.reason})" if voided.reason else ""
@@ -86,6 +91,7 @@ def tell_notes(now: Live, invoice: Invoice, issuer: str) -> list[str]:
         Note.WRONG_TOKEN: "A token that this invoice does not accept has arrived. It does not count as payment. It is not lost:"
         f" a person at {issuer} decides whether to credit it or to send it back.",
         Note.AFTER_VOID: f"Money arrived for this void invoice. It is kept apart until a person at {issuer} decides about it.",
+        Note.CHECKING: f"A payment has arrived and is being checked by {issuer}.",
         Note.RESOLVED: f"A transfer that did not fit was dealt with by {issuer}; ask them if you miss it.",
         Note.TAKEN_BACK: "A transfer that was seen earlier is no longer part of its chain. If it is mined again, it counts again.",
         Note.CREDIT: "The credit is used by your next invoice.",
@@ -93,7 +99,8 @@ def tell_notes(now: Live, invoice: Invoice, issuer: str) -> list[str]:
         Note.WAIVED: f"A rest of {words.money(now.waived, invoice.currency)} is not asked for.",
     }
     paid_late = Note.LATE in now.notes and not now.overdue
-    return [several[note] for note in now.notes if note in several] + (
+    said = {Note.CHECKING} if now.state is PayState.CHECKING else set()
+    return [several[note] for note in now.notes if note in several and note not in said] + (
         ["It was paid after its due date."] if paid_late else []
     )
 
@@ -106,6 +113,8 @@ def tell_arrival(one: Arrival, currency: Asset, chains: Mapping[int, ChainTerms]
         return confirming(one, chains.get(one.chain_id))
     if one.held:
         return "Does not count; a person decides what becomes of it"
+    if one.checked:
+        return "Received; it is being checked"
     if one.disposition is Disposition.RESOLVED:
         return "Dealt with by the issuer"
     parts = []
