@@ -6,6 +6,7 @@ from typing import Final
 
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
+from billing.chain.store import tokens
 from billing.chain.tokens import Token
 from billing.chain.transfer import Transfer
 from billing.compliance import store as compliance
@@ -106,19 +107,29 @@ class Holder:
         self._ask_if_moved(session, transfer, token, transfer.receiver)
         return True
 
+    def taken_back(self, session: Session, transfer: Transfer) -> None:
+        """A transfer left the chain: what it had moved away may be there again."""
+        token = tokens.known(session)[transfer.chain_id, transfer.token]
+        self._ask_if_moved(session, transfer, token, transfer.sender)
+
     def _ask_if_moved(self, session: Session, transfer: Transfer, token: Token, address: Address) -> None:
         """Anyone may flush a forwarder that has no flusher: the money is in the treasury then, and still held."""
-        for one in compliance.moved(session, transfer.chain_id, address, token.address):
+        now = self._clock.now()
+        for one in compliance.held_at(session, transfer.chain_id, address, token.address):
+            subject = _subject(one.transfer_id, one.incarnation)
+            if one.moved_by is None:
+                store.withdraw(session, HELD_MOVED, subject, "it was not moved after all", now)
+                continue
             question = store.Question(
                 kind=HELD_MOVED,
-                subject=_subject(one.transfer_id, one.incarnation),
-                detail=f"somebody moved held {token.symbol} away from {checksum(address)} (transaction {one.tx_hash})",
+                subject=subject,
+                detail=f"somebody moved held {token.symbol} away from {checksum(address)} (transaction {one.moved_by})",
                 suggestion="keep as much in the treasury, apart from other money, until it is released or frozen",
                 transfer_id=one.transfer_id,
                 invoice_id=one.invoice_id,
                 tenant_id=one.tenant_id,
             )
-            store.keep_asking(session, question, self._clock.now())
+            store.keep_asking(session, question, now)
 
     def look_back(self, session: Session) -> int:
         """A list changed: ask about earlier payments whose sender is on it now. They stay booked. Returns how many are new."""

@@ -167,7 +167,9 @@ class Reconciler:
         for payment in store.standing(session, transfer.id):
             if transfer.state is ChainState.ORPHANED or payment.incarnation < transfer.incarnation:
                 self._take_back(session, payment, done)
-        if transfer.state is not ChainState.ORPHANED:
+        if transfer.state is ChainState.ORPHANED:
+            self._holder.taken_back(session, transfer)
+        else:
             tell_seen(session, transfer, self._clock.now())
         if transfer.state in (ChainState.CONFIRMED, ChainState.FINAL):
             if not store.booked(session, transfer.id, transfer.incarnation):

@@ -24,8 +24,9 @@ from billing.chain.policy import Band, Finality
 from billing.chain.pool import Pool
 from billing.chain.tokens import Token
 from billing.chain.watcher import Chain, Watcher
+from billing.compliance.screener import ListFile, Policy, Screener
 from billing.core.clock import ManualClock
-from billing.core.onchain import Address
+from billing.core.onchain import Address, Hash32
 from billing.settings import Settings
 from billing.wallets.watchlist import WatchList
 from tests.chain.memory import MemoryChain, MemoryNode, raw_log
@@ -33,10 +34,24 @@ from tests.factories import no_fence
 from tests.world import issued, world
 
 CHAIN_ID, PAYER = 31337, Address("0x" + "ee" * 20)
+LISTED = Address("0x" + "bd" * 20)
+"""On a list of sanctioned addresses."""
 DEEPEST = 5
 FINALITY = Finality(3, DEEPEST + 1, (Band(Decimal(100), 1),))
 CENTS = (1, 5_000, 19_999, 20_000, 20_001, 50_000)
 numbers = count()
+
+
+class Signers:
+    """Every transaction is signed by the payer."""
+
+    url = "memory"
+
+    def transaction(self, tx_hash: Hash32) -> dict[str, str]:
+        return {"from": PAYER}
+
+    def call(self, to: Address, data: bytes, block: int | str = "latest") -> bytes:
+        raise AssertionError("there is no oracle")
 
 
 @dataclass
@@ -50,6 +65,7 @@ class Site:
     treasury: Address
     usdc: Address
     other: Address
+    sanctioned: Path
 
     @contextmanager
     def copy(self) -> Iterator[App]:
@@ -59,6 +75,8 @@ class Site:
         url = make_url(self.server).set(database=name).render_as_string(hide_password=False)
         database = self.settings.database.model_copy(update={"url": type(self.settings.database.url)(url)})
         app = build(self.settings.model_copy(update={"database": database}), self.clock)
+        policy = Policy((ListFile("sdn", self.sanctioned, self.clock.now()),))
+        app.screener = Screener(app.database, self.clock, policy, lambda _, what: what(Signers()))
         try:
             yield app
         finally:
@@ -80,7 +98,10 @@ def site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
             session.execute(text("DELETE FROM block"))
             session.execute(text("DELETE FROM chain_state"))
         addresses = [one.address for one in invoices if one.address is not None]
-        found = Site(postgres, made.settings, made.clock, addresses, made.treasury, made.usdc, made.other)
+        found = Site(
+            postgres, made.settings, made.clock, addresses, made.treasury, made.usdc, made.other, folder / "sdn"
+        )
+        found.sanctioned.write_text(LISTED)
     yield found
 
 
@@ -141,7 +162,9 @@ def books(app: App) -> dict[str, list[str]]:
 
 Story = list[tuple[str, Any, str]]
 moves = st.lists(
-    st.tuples(st.sampled_from(("acme", "beta", "void", "treasury", "out", "wrong", "flush")), st.sampled_from(CENTS)),
+    st.tuples(
+        st.sampled_from(("acme", "beta", "void", "treasury", "out", "wrong", "flush", "held")), st.sampled_from(CENTS)
+    ),
     max_size=3,
 )
 stories = st.lists(
@@ -158,7 +181,7 @@ def transfers(site: Site, moved: Sequence[tuple[str, int]], name: str) -> list[t
     acme, beta, void = site.addresses
     ends = {
         "acme": (PAYER, acme), "beta": (PAYER, beta), "void": (PAYER, void), "wrong": (PAYER, acme),
-        "treasury": (PAYER, site.treasury), "out": (site.treasury, PAYER), "flush": (acme, site.treasury),
+        "treasury": (PAYER, site.treasury), "out": (site.treasury, PAYER), "flush": (acme, site.treasury), "held": (LISTED, acme),
     }  # fmt: skip
     return [
         (*ends[what], cents * 10_000, f"{name}.{i}{'!' if what == 'wrong' else ''}")
@@ -202,12 +225,19 @@ UNNOTICED: Story = [
     ("extend", [("acme", 5_000)], "a"), ("both", None, ""), ("fork", 1, "b"), ("watch", None, ""), ("fork", 2, "a"), ("both", None, ""),
 ]  # fmt: skip
 """The block left the chain and came back between two ticks of the reconciler."""
+STOPPED: Story = [
+    ("extend", [("held", 20_000), ("acme", 5_000), ("flush", 5_000)], "a"), ("both", None, ""), ("extend", [], "a"), ("both", None, ""),
+    ("fork", 2, "b"), ("both", None, ""), ("extend", [("held", 5_000)], "b"), ("extend", [("flush", 1)], "b"), ("both", None, ""),
+    ("extend", [], "b"), ("extend", [], "b"), ("both", None, ""), ("fork", 3, "a"), ("both", None, ""),
+]  # fmt: skip
+"""Money of a listed sender is flushed, and the flush leaves the chain."""
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories)
 @example(story=A_B_A)
 @example(story=UNNOTICED)
+@example(story=STOPPED)
 def test_any_story_ends_in_the_books_of_the_branch_that_won(site: Site, story: Story) -> None:
     with site.copy() as lived, site.copy() as fresh:
         chain = play(site, lived, story)

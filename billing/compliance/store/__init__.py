@@ -168,24 +168,24 @@ def looked_back(session: Session, list_id: int, now: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """A held payment whose address gave out what it held."""
+class HeldPayment:
+    """A payment that is held. `moved_by` is the first transaction since that took its token away from its address, if any."""
 
     transfer_id: int
     incarnation: int
     invoice_id: int | None
     tenant_id: int | None
-    tx_hash: Hash32
+    moved_by: Hash32 | None
 
 
-def moved(session: Session, chain_id: int, address: Address, token: Address) -> list[Moved]:
-    """Held payments to an address in a token, of which there was a transfer out since. `tx_hash` is what moved them."""
+def held_at(session: Session, chain_id: int, address: Address, token: Address) -> list[HeldPayment]:
+    """Payments to an address in a token that are held."""
     rows = session.execute(
         text(
             "SELECT DISTINCT ON (t.id) t.id, t.incarnation, p.invoice_id, p.tenant_id, o.tx_hash"
             "  FROM transfer t JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
             "   AND p.disposition = 'held'"
-            "  JOIN transfer o ON o.chain_id = t.chain_id AND o.from_address = t.to_address"
+            "  LEFT JOIN transfer o ON o.chain_id = t.chain_id AND o.from_address = t.to_address"
             "   AND o.token_address = t.token_address AND o.state <> 'orphaned'"
             "   AND (o.block_number, o.log_index) > (t.block_number, t.log_index)"
             " WHERE t.chain_id = :chain AND t.to_address = :address AND t.token_address = :token AND t.state <> 'orphaned'"
@@ -193,4 +193,9 @@ def moved(session: Session, chain_id: int, address: Address, token: Address) -> 
         ),
         {"chain": chain_id, "address": address, "token": token},
     )
-    return [Moved(row.id, row.incarnation, row.invoice_id, row.tenant_id, Hash32(row.tx_hash)) for row in rows]
+    return [
+        HeldPayment(
+            row.id, row.incarnation, row.invoice_id, row.tenant_id, Hash32(row.tx_hash) if row.tx_hash else None
+        )
+        for row in rows
+    ]
