@@ -161,11 +161,11 @@ def fee(
 def settle() -> None:
     """Book what owners are owed more, or less, than was booked before. The daemon does so every hour."""
     with application() as one:
-        done = one.settler.settle(actor=actor())
+        done = one.settler.settle(everything=True, actor=actor())
     if not done.lines:
-        typer.echo(f"nothing to settle: {done.invoices} invoices are as they were")
+        typer.echo(f"nothing to settle: {done.invoices} invoices were looked at")
         return
-    typer.echo(f"{done.lines} shares of {done.invoices} invoices settled, in {done.entries} entries")
+    typer.echo(f"{done.lines} lines settled in {done.entries} entries: {done.invoices} invoices were looked at")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from billing.core.clock import Clock
@@ -14,11 +15,13 @@ from billing.trail.store import Deed, record
 
 BATCH: Final = 500
 """Invoices in one transaction."""
+LOOK_AGAIN: Final = timedelta(days=1)
+"""What was used, and what was charged, may change where nothing else does."""
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What a run did."""
+    """What a run did; `invoices` are those that were looked at."""
 
     invoices: int = 0
     lines: int = 0
@@ -30,16 +33,22 @@ class Settler:
         """`fence` is called in every transaction and raises when this process may not settle any more."""
         self._database, self._clock, self._fence = database, clock, fence
 
-    def settle(self, *, actor: str = "daemon") -> Settlement:
-        """Bring what is booked in line with what is true now, some invoices at a time. A run that is killed is finished by
-        the next one; one that finds nothing new books nothing."""
-        done, after = Settlement(), 0
+    def settle(self, *, everything: bool = False, actor: str = "daemon") -> Settlement:
+        """Bring what is booked in line with what is true now, some invoices at a time: those of which something changed, and those
+        that nobody looked at for a day; or `everything`. A run that is killed is finished by the next one; one that finds nothing
+        new books nothing."""
+        done, after, began = Settlement(), 0, self._clock.now()
+        before = began + timedelta(microseconds=1) if everything else began - LOOK_AGAIN
         while True:
             with self._database.transaction() as session:
                 self._fence(session)
                 settled.lock(session)
-                ids = settled.concerned(session, after, BATCH)
-                self._book(session, _due(session, ids), done, actor)
+                digest = settled.shares_digest(session)
+                ids = settled.due(session, after, BATCH, digest, before)
+                settled.mark_looked_at(
+                    session, ids, digest, self._clock.now()
+                )  # first: what comes in meanwhile is due again
+                self._book(session, _owing(session, settled.concerned(session, ids)), done, actor)
             done.invoices += len(ids)
             if len(ids) < BATCH:
                 return done
@@ -59,7 +68,10 @@ class Settler:
         done.entries += entry is not None
 
 
-def _due(session: Session, ids: Sequence[int]) -> dict[Key, Part]:
+def _owing(session: Session, ids: Sequence[int]) -> dict[Key, Part]:
+    """What is to be booked for some invoices."""
+    if not ids:
+        return {}
     found = settled.collected(session, ids)
     ownership = store.ownership(
         session, {one.gpu_id for each in found for one in each.charged if one.gpu_id is not None}

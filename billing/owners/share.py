@@ -81,9 +81,10 @@ class Fee:
             raise Invalid(f"a fee of {self.basis_points} basis points is not between 0 and {BASIS_POINTS}")
 
 
-def fee_at(fees: Sequence[Fee], owner_id: int, at: int) -> int:
-    """The basis points that hold at a moment; none before the first fee. `fees` are in the order in which they were set."""
-    begun = [fee for fee in fees if fee.owner_id == owner_id and fee.since <= at]
+def fee_at(fees: Sequence[Fee], at: int) -> int:
+    """The basis points that hold at a moment; none before the first fee. `fees` are an owner's, in the order in which they were
+    set."""
+    begun = [fee for fee in fees if fee.since <= at]
     return max(enumerate(begun), key=lambda one: (one[1].since, one[0]))[1].basis_points if begun else 0
 
 

@@ -81,17 +81,18 @@ class Part:
 
 @dataclass(slots=True)
 class Ownership:
-    """Who owns what of every GPU, and what the operator keeps. `shares` are by GPU; `fees` in the order they were set."""
+    """Who owns what of every GPU, and what the operator keeps. `shares` are by GPU; `fees` by owner, in the order they were
+    set."""
 
     shares: Mapping[int, Sequence[Share]] = field(default_factory=dict)
-    fees: Sequence[Fee] = ()
+    fees: Mapping[int, Sequence[Fee]] = field(default_factory=dict)
 
     def cuts(self, gpu_id: int | None, span: Seconds) -> list[int]:
         """The moments strictly inside a span at which something about a GPU's ownership changes."""
         owned = [share for share in self.shares.get(gpu_id or 0, ()) if clip(share.span, span)]
         owners = {share.owner_id for share in owned}
         moments = {at for share in owned for at in share.span}
-        moments |= {fee.since for fee in self.fees if fee.owner_id in owners}
+        moments |= {fee.since for owner in owners for fee in self.fees.get(owner, ())}
         return sorted(at for at in moments if span[0] < at < span[1])
 
     def at(self, gpu_id: int | None, moment: int) -> dict[int, int]:
@@ -157,7 +158,7 @@ def split(one: Collected, ownership: Ownership) -> dict[Key, Part]:
             for owner_id, owned in over_owners(part, ownership.at(charge.gpu_id, moment)).items():
                 key = Key(owner_id, one.invoice_id, charge.gpu_id, one.currency)
                 collected[key] += owned
-                fees[key] += owned * fee_at(ownership.fees, owner_id, moment)
+                fees[key] += owned * fee_at(ownership.fees.get(owner_id, ()), moment)
     return {
         key: Part(units, half_even(fees[key], BASIS_POINTS))
         for key, units in sorted(collected.items())

@@ -148,6 +148,23 @@ def test_a_gpu_sold_during_the_month_pays_each_owner_for_the_use_in_its_time(sce
     assert (owed(scene, "north"), owed(scene, "south")) == (800, 1_200)
 
 
+def test_use_that_changes_later_is_looked_at_again_within_a_day(scene: Scene) -> None:
+    (invoice,) = scene.invoiced("acme", hours=10)
+    owner(scene, "north")
+    own(scene, "north", "GPU-acme", span=Span(OCTOBER, at(4)))
+    scene.pay(invoice, 20_000_000)
+    scene.mine(3)
+    settle(scene)
+    with scene.app.database.transaction() as session:
+        session.execute(text("UPDATE usage SET superseded_at = now()"))
+    assert scene.app.settler.settle().invoices == 0, "nothing else changed"
+    scene.clock.advance(timedelta(days=1, seconds=1))
+    assert settle(scene) == 1
+    assert owed(scene, "north") == 11, "no use is known any more: 4 hours of the month's 744"
+    scene.clock.advance(timedelta(hours=1))
+    assert scene.app.settler.settle(everything=True).invoices == 1
+
+
 def test_a_share_that_was_wrong_is_mended_by_the_next_run(scene: Scene) -> None:
     (invoice,) = scene.invoiced("acme")
     owner(scene, "north")

@@ -78,6 +78,20 @@ class SettlementLineRow(SQLModel, table=True):
     fee: int = Field(sa_type=Units)
 
 
+class LookedRow(SQLModel, table=True):
+    """When an invoice was looked at last, what had been collected on it then, and a digest of all shares and fees: while none of
+    them changes, it need not be looked at again soon."""
+
+    __tablename__: ClassVar[Any] = "owner_look"
+
+    invoice_id: int = Field(
+        foreign_key="invoice.id", primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
+    )
+    collected: int = Field(sa_type=Units)
+    shares_digest: str
+    looked_at: datetime = Field(sa_type=UtcTime)
+
+
 class PayeeRow(SQLModel, table=True):
     """An address that an owner is paid at on a chain: proposed by one person, confirmed by another."""
 

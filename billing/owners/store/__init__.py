@@ -123,7 +123,10 @@ def _shares(session: Session, gpu_ids: Iterable[int]) -> Mapping[int, list[Share
 
 def ownership(session: Session, gpu_ids: Iterable[int]) -> Ownership:
     """Who owns what of some GPUs, and everybody's fees."""
-    return Ownership(_shares(session, gpu_ids), fees(session))
+    by_owner: dict[int, list[Fee]] = defaultdict(list)
+    for fee in fees(session):
+        by_owner[fee.owner_id].append(fee)
+    return Ownership(_shares(session, gpu_ids), by_owner)
 
 
 def add_fee(session: Session, owner_id: int, basis_points: int, since: datetime, now: datetime) -> None:

@@ -15,17 +15,14 @@ from billing.ledger.account import owner_payable
 from billing.owners.postings import PAYOUT
 from billing.owners.statement import Charged, Collected, Key, Part
 
-_INVOICES: Final = """
-    SELECT i.id, i.currency, i.total,
-           (SELECT coalesce(sum(p.applied_units), 0) FROM payment p
-             WHERE p.invoice_id = i.id AND p.disposition = 'matched')
-           + (SELECT coalesce(sum(u.units), 0) FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id
-               WHERE u.invoice_id = i.id AND c.kind IN ('prepaid', 'overpayment')
-                 AND CASE WHEN c.transfer_id IS NULL THEN c.reversed_at IS NULL
-                          ELSE EXISTS (SELECT FROM payment p
-                                        WHERE p.transfer_id = c.transfer_id AND p.disposition <> 'reversed') END)
-           AS collected
-      FROM invoice i WHERE i.id = ANY(:ids) ORDER BY i.id"""
+_COLLECTED: Final = """(
+    (SELECT coalesce(sum(p.applied_units), 0) FROM payment p WHERE p.invoice_id = i.id AND p.disposition = 'matched')
+    + (SELECT coalesce(sum(u.units), 0) FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id
+        WHERE u.invoice_id = i.id AND c.kind IN ('prepaid', 'overpayment')
+          AND CASE WHEN c.transfer_id IS NULL THEN c.reversed_at IS NULL
+                   ELSE EXISTS (SELECT FROM payment p
+                                 WHERE p.transfer_id = c.transfer_id AND p.disposition <> 'reversed') END))"""
+"""What came in for the invoice `i`: payments that stand, and used credit that was paid for."""
 
 _CHARGES: Final = """
     SELECT c.invoice_id, c.position, c.device_id, d.gpu_id, c.during, sum(c.amount) AS amount,
@@ -39,16 +36,52 @@ def lock(session: Session) -> None:
     session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('owner_settlement', 0))"))
 
 
-def concerned(session: Session, after_id: int, limit: int) -> list[int]:
-    """Invoices that charge for GPUs which somebody owns or owned, or on which something was settled, in order."""
+def shares_digest(session: Session) -> str:
+    """A digest of all shares and fees, as they are now."""
+    found = session.execute(
+        text(
+            "SELECT md5(coalesce((SELECT string_agg(s::text, '|' ORDER BY s.id) FROM gpu_share s), '')"
+            " || '#' || coalesce((SELECT string_agg(f::text, '|' ORDER BY f.id) FROM owner_fee f), ''))"
+        )
+    )
+    return str(found.scalar_one())
+
+
+def due(session: Session, after_id: int, limit: int, digest: str, looked_before: datetime) -> list[int]:
+    """Invoices that nobody looked at since a time, or since shares or what was collected changed, in order."""
     rows = session.execute(
         text(
-            "SELECT i.id FROM invoice i WHERE i.id > :after AND ("
+            "SELECT i.id FROM invoice i LEFT JOIN owner_look o ON o.invoice_id = i.id WHERE i.id > :after"  # noqa: S608
+            f" AND (o.invoice_id IS NULL OR o.shares_digest <> :digest OR o.looked_at < :before OR o.collected <> {_COLLECTED})"
+            " ORDER BY i.id LIMIT :limit"
+        ),
+        {"after": after_id, "limit": limit, "digest": digest, "before": looked_before},
+    )
+    return [row.id for row in rows]
+
+
+def mark_looked_at(session: Session, ids: Sequence[int], digest: str, now: datetime) -> None:
+    session.execute(
+        text(
+            "INSERT INTO owner_look (invoice_id, collected, shares_digest, looked_at)"  # noqa: S608
+            f" SELECT i.id, {_COLLECTED}, :digest, :now FROM invoice i WHERE i.id = ANY(:ids)"
+            " ON CONFLICT (invoice_id) DO UPDATE SET collected = EXCLUDED.collected,"
+            " shares_digest = EXCLUDED.shares_digest, looked_at = EXCLUDED.looked_at"
+        ),
+        {"ids": list(ids), "digest": digest, "now": now},
+    )
+
+
+def concerned(session: Session, ids: Sequence[int]) -> list[int]:
+    """Of some invoices those that charge for GPUs which somebody owns or owned, or on which something was settled, in order."""
+    rows = session.execute(
+        text(
+            "SELECT i.id FROM invoice i WHERE i.id = ANY(:ids) AND ("
             " EXISTS (SELECT FROM charge c JOIN device d ON d.id = c.device_id JOIN gpu_share s ON s.gpu_id = d.gpu_id"
             "          WHERE c.invoice_id = i.id)"
-            " OR EXISTS (SELECT FROM owner_settlement_line l WHERE l.invoice_id = i.id)) ORDER BY i.id LIMIT :limit"
+            " OR EXISTS (SELECT FROM owner_settlement_line l WHERE l.invoice_id = i.id)) ORDER BY i.id"
         ),
-        {"after": after_id, "limit": limit},
+        {"ids": list(ids)},
     )
     return [row.id for row in rows]
 
@@ -56,6 +89,7 @@ def concerned(session: Session, after_id: int, limit: int) -> list[int]:
 def collected(session: Session, ids: Sequence[int]) -> list[Collected]:
     """What invoices charge and brought in: payments that stand and used credit that was paid for (neither promotional, nor
     taken back by its chain); not what was written off. When devices were used is left out."""
+    sql = f"SELECT i.id, i.currency, i.total, {_COLLECTED} AS collected FROM invoice i WHERE i.id = ANY(:ids) ORDER BY i.id"  # noqa: S608
     charged: dict[int, list[Charged]] = defaultdict(list)
     gross: dict[int, int] = defaultdict(int)
     for row in session.execute(text(_CHARGES), {"ids": list(ids)}):
@@ -65,7 +99,7 @@ def collected(session: Session, ids: Sequence[int]) -> list[Collected]:
         gross[row.invoice_id] += int(row.gross)
     return [
         Collected(row.id, row.currency, int(row.total), int(row.collected), tuple(charged[row.id]), gross[row.id])
-        for row in session.execute(text(_INVOICES), {"ids": list(ids)})
+        for row in session.execute(text(sql), {"ids": list(ids)})
     ]
 
 

@@ -76,6 +76,15 @@ CREATE INDEX ix_owner_settlement_line_owner_id ON owner_settlement_line (owner_i
 
 CREATE INDEX ix_owner_settlement_line_settlement_id ON owner_settlement_line (settlement_id);
 
+CREATE TABLE owner_look (
+  invoice_id BIGINT NOT NULL,
+  collected NUMERIC(78, 0) NOT NULL,
+  shares_digest VARCHAR NOT NULL,
+  looked_at TIMESTAMP WITH TIME ZONE NOT NULL,
+  CONSTRAINT pk_owner_look PRIMARY KEY (invoice_id),
+  CONSTRAINT fk_owner_look_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoice (id)
+);
+
 CREATE TABLE owner_payee (
   id BIGSERIAL NOT NULL,
   owner_id BIGINT NOT NULL,
