@@ -38,7 +38,7 @@ QUERIES: dict[str, str] = {
           FROM invoice i LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting
                                      WHERE account = 'receivable' GROUP BY invoice_id) p ON p.invoice_id = i.id
          WHERE CASE i.status WHEN 'open' THEN coalesce(p.owed, 0) <= 0
-                             WHEN 'uncollectible' THEN coalesce(p.owed, 0) <= 0
+                             WHEN 'uncollectible' THEN coalesce(p.owed, 0) <> 0
                              WHEN 'paid' THEN coalesce(p.owed, 0) > 0
                              ELSE coalesce(p.owed, 0) <> 0 END""",
     "numbers have no gap": """
@@ -81,14 +81,28 @@ QUERIES: dict[str, str] = {
         HAVING count(p.id) <> CASE t.state WHEN 'orphaned' THEN 0 ELSE 1 END""",
     "what is owed is due less what was applied": """
         SELECT i.number AS subject, coalesce(r.owed, 0) || ' owed, ' || i.amount_due || ' due, ' ||
-               coalesce(p.applied, 0) || ' applied and written off' AS detail
+               coalesce(p.applied, 0) || ' applied and written off, ' || coalesce(w.units, 0) || ' given up' AS detail
           FROM invoice i
           LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting WHERE account = 'receivable'
                       GROUP BY invoice_id) r ON r.invoice_id = i.id
-          LEFT JOIN (SELECT invoice_id, sum(applied_units + written_off_units) AS applied FROM payment
-                      WHERE disposition <> 'reversed' GROUP BY invoice_id) p ON p.invoice_id = i.id
-         WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0
-                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) END""",
+          LEFT JOIN (SELECT invoice_id, sum(units) AS applied FROM (
+                       SELECT invoice_id, applied_units + written_off_units AS units FROM payment
+                        WHERE disposition = 'matched'
+                       UNION ALL
+                       SELECT invoice_id, applied_units + written_off_units FROM assignment
+                        WHERE ended_at IS NULL) x GROUP BY invoice_id) p ON p.invoice_id = i.id
+          LEFT JOIN write_off w ON w.invoice_id = i.id AND w.ended_at IS NULL
+         WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0 OR coalesce(w.units, 0) <> 0
+                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) - coalesce(w.units, 0) END""",
+    "what persons applied of a payment is its own": """
+        SELECT 'payment ' || p.id AS subject, p.value_units || ' came in, ' || p.applied_units || ' pay invoices, '
+               || p.credited_units || ' are credit, ' || coalesce(a.applied, 0) || ' are assigned' AS detail
+          FROM payment p
+          LEFT JOIN (SELECT payment_id, sum(applied_units) AS applied, sum(units) AS units FROM assignment
+                      WHERE ended_at IS NULL GROUP BY payment_id) a ON a.payment_id = p.id
+         WHERE (p.disposition = 'resolved' OR a.payment_id IS NOT NULL)
+           AND (p.applied_units <> coalesce(a.applied, 0) OR p.credited_units <> p.value_units - p.applied_units
+                OR coalesce(a.units, 0) > p.value_units OR p.disposition <> 'resolved')""",
     "what is final was found on the chain again": """
         SELECT 'transfer ' || d.transfer_id AS subject, d.why AS detail FROM chain_doubt d
           JOIN transfer t ON t.id = d.transfer_id AND t.state <> 'orphaned' WHERE d.cleared_at IS NULL LIMIT 100""",

@@ -6,6 +6,7 @@ Invariants: a part is built when it is first used, so that a command which needs
 """
 
 from billing.bootstrap.books import BookParts
+from billing.bootstrap.desk import DeskParts
 from billing.bootstrap.ground import UNFENCED
 from billing.bootstrap.ground import Fence as Fence
 from billing.bootstrap.ground import Fences as Fences
@@ -14,7 +15,7 @@ from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(BookParts):
+class App(BookParts, DeskParts):
     """Everything, wired. `close` it when done."""
 
 

@@ -9,6 +9,7 @@ from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
+    from billing.reconciliation.applier import To
 
 app = typer.Typer(help="Payments: list.", no_args_is_help=True)
 exceptions = typer.Typer(help="What waits for a person: list, resolve.", no_args_is_help=True)
@@ -78,10 +79,18 @@ def list_exceptions(
 
 @exceptions.command()
 def resolve(
-    number: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The exception's id")],
-    how: Annotated[str, typer.Option("--as", help="credit, refund or acknowledge")],
+    numbers: Annotated[
+        list[int], typer.Argument(min=1, max=2**63 - 1, help="The exception's id; several with --as apply")
+    ],
+    how: Annotated[str, typer.Option("--as", help="apply, credit, refund or acknowledge")],
     reason: Reason,
-    tenant: Annotated[str, typer.Option(help="Whose credit it is, when that is not known")] = "",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to", help="With apply: an invoice, or how much of the money it shall have: INV-000007=100.00; repeat"
+        ),
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose money it is, when that is not known, or another one's")] = "",
     rate: Annotated[str, typer.Option(help="What one token is worth, when no feed could say: 0.998")] = "",
 ) -> None:
     """Decide. What is booked is told; nothing is ever sent from here."""
@@ -91,12 +100,31 @@ def resolve(
 
     if how not in list(Resolution):
         raise Invalid(f"--as {how!r} is no resolution", remedy=", ".join(Resolution))
-    if rate and how != Resolution.CREDIT:
-        raise Invalid("--rate is for a credit", remedy="--as credit")
+    if rate and how not in (Resolution.CREDIT, Resolution.APPLY):
+        raise Invalid("--rate is for money that is credited or applied", remedy="--as credit")
+    if how != Resolution.APPLY and (to or len(numbers) > 1):
+        raise Invalid(f"--as {how} is for one exception, without --to", remedy="--as apply pays invoices")
     credited = Credited(tenant, parse_rate(rate) if rate else None)
     with application() as one:
-        done = one.resolver.resolve(number, Resolution(how), reason=reason, actor=actor(), credited=credited)
-    typer.echo(f"exception {number} resolved: {done}")
+        if how == Resolution.APPLY:
+            done = one.applier.apply(
+                numbers, [_to(text) for text in to or []], reason=reason, actor=actor(), credited=credited
+            )
+        else:
+            done = one.resolver.resolve(numbers[0], Resolution(how), reason=reason, actor=actor(), credited=credited)
+    what = "exception" if len(numbers) == 1 else "exceptions"
+    typer.echo(f"{what} {', '.join(map(str, numbers))} resolved: {done}")
+
+
+def _to(text: str) -> "To":
+    """`INV-000007` or `INV-000007=100.00`."""
+    from billing.core.errors import Invalid
+    from billing.reconciliation.applier import To
+
+    number, given, amount = text.partition("=")
+    if not number or (given and not amount):
+        raise Invalid(f"--to {text!r} names no invoice and amount", remedy="--to INV-000007=100.00")
+    return To(number, amount)
 
 
 def reconcile() -> None:

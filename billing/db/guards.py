@@ -38,6 +38,10 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "notice": ("spread_at",),
     "delivery": ("state", "attempts", "due_at", "answer", "done_at"),
     "tenant_credit": ("final_at", "reversed_at"),
+    "assignment": ("applied_units", "written_off_units", "ended_at"),
+    "write_off": ("units", "ended_at"),
+    "refund": ("state", "paid_by_transfer_id", "paid_at"),
+    "payee": ("confirmed_by", "confirmed_at", "revoked_by", "revoked_at"),
 }
 
 RUNS: Final = ("usage", "observation", "exclusion")

@@ -4,7 +4,8 @@ from collections import defaultdict
 from datetime import datetime
 
 from billing.invoicing.draft import Draft
-from billing.ledger.account import RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
+from billing.invoicing.invoice import Invoice
+from billing.ledger.account import RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, WRITE_OFF, revenue
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 
 
@@ -29,3 +30,16 @@ def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Ent
         postings.append(Posting(RECEIVABLE, currency, -draft.credited.units, payer, invoice_id))
         entries.append(Entry(EntryKind.CREDIT, now.date(), now, tuple(postings), invoice_id=invoice_id, memo=number))
     return entries
+
+
+GIVEN_UP = "write_off"
+
+
+def write_off(invoice: Invoice, more: int, now: datetime) -> Entry:
+    """So much more of an invoice is given up; less, when it is negative."""
+    currency, payer = invoice.currency.code, invoice.tenant_id
+    postings = (
+        Posting(WRITE_OFF, currency, more, payer, invoice.id),
+        Posting(RECEIVABLE, currency, -more, payer, invoice.id),
+    )
+    return Entry(GIVEN_UP, now.date(), now, postings, invoice_id=invoice.id, memo=invoice.number)

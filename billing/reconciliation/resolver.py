@@ -8,8 +8,11 @@ from enum import StrEnum
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
 from billing.chain.store import tokens
+from billing.chain.tokens import Token
+from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
+from billing.core.money import Asset
 from billing.db.engine import Database, Session
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
@@ -24,9 +27,11 @@ from billing.trail.store import Deed, record
 
 
 class Resolution(StrEnum):
-    """`credit`: the tenant may use it, at par or at a given rate. `refund`: it is owed back to the payer. `acknowledge`: seen,
-    nothing booked; what lies in suspense stays there, and may be credited or refunded later."""
+    """`apply`: it pays invoices, at par or at a given rate; the rest is the tenant's credit (applier). `credit`: the tenant may use
+    all of it. `refund`: it is owed back to the payer. `acknowledge`: seen, nothing booked; what lies in suspense stays there,
+    and may be decided later."""
 
+    APPLY = "apply"
     CREDIT = "credit"
     REFUND = "refund"
     ACKNOWLEDGE = "acknowledge"
@@ -53,6 +58,8 @@ class Resolver:
         """
         if not reason.strip():
             raise Invalid("resolving an exception needs a reason", remedy="--reason '...'")
+        if how is Resolution.APPLY:
+            raise Invalid("applying needs an invoice", remedy="--to INV-000001")
         now = self._clock.now()
         with self._database.transaction() as session:
             asked = store.answer(session, exception_id, resolution=how, reason=reason, actor=actor, now=now)
@@ -82,12 +89,7 @@ class Resolver:
         if owner_id is None:
             raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose credit it is")
         currency = pricing.currency(session)
-        rate = _rate(asked, given, transfer.mined_at)
-        value = value_at(rate.value, transfer.units, token.decimals, currency)
-        if given.rate is None and token.currency != currency.code:
-            raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="--rate says what it is worth")
-        if value <= 0:
-            raise Invalid(f"it is not worth {currency.code}'s smallest unit", remedy="resolve it as a refund")
+        value, rate = worth(asked, given, transfer, token, currency)
         entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)
         ledger.post(session, entry)
         store.give_rate(session, payment.id, rate)
@@ -95,6 +97,19 @@ class Resolver:
         credit.set_credit(session, transfer.id, grant, now)
         store.write(session, replace(payment.allocation, value=value, credited=value), currency.code, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"
+
+
+def worth(
+    asked: store.Question, given: Credited, transfer: Transfer, token: Token, currency: Asset
+) -> tuple[int, Rate]:
+    """What suspended money is worth in the invoices' currency, and by which rate. Raises Invalid when a person must say more."""
+    rate = _rate(asked, given, transfer.mined_at)
+    value = value_at(rate.value, transfer.units, token.decimals, currency)
+    if given.rate is None and token.currency != currency.code:
+        raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="--rate says what it is worth")
+    if value <= 0:
+        raise Invalid(f"it is not worth {currency.code}'s smallest unit", remedy="resolve it as a refund")
+    return value, rate
 
 
 def _rate(asked: store.Question, given: Credited, mined_at: datetime) -> Rate:

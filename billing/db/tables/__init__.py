@@ -30,6 +30,7 @@ from billing.db.tables import (  # noqa: E402
     roles,
     tenants,
     trail,
+    treasury,
     wallets,
 )
 
@@ -50,5 +51,6 @@ __all__ = [
     "roles",
     "tenants",
     "trail",
+    "treasury",
     "wallets",
 ]
