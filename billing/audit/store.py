@@ -103,6 +103,14 @@ QUERIES: dict[str, str] = {
          WHERE (p.disposition = 'resolved' OR a.payment_id IS NOT NULL)
            AND (p.applied_units <> coalesce(a.applied, 0) OR p.credited_units <> p.value_units - p.applied_units
                 OR coalesce(a.units, 0) > p.value_units OR p.disposition <> 'resolved')""",
+    "what is owed back is what the ledger says": """
+        WITH owed AS (SELECT k.chain_id || ':' || k.symbol AS asset, sum(r.units) AS units FROM refund r
+                        JOIN token k ON k.chain_id = r.chain_id AND k.address = r.token_address
+                       WHERE r.state = 'owed' GROUP BY 1),
+             booked AS (SELECT asset, -sum(units) AS units FROM posting WHERE account = 'refunds_payable' GROUP BY asset)
+        SELECT coalesce(o.asset, b.asset) AS subject, coalesce(o.units, 0) || ' units are owed back, the ledger says '
+               || coalesce(b.units, 0) AS detail
+          FROM owed o FULL JOIN booked b ON b.asset = o.asset WHERE coalesce(o.units, 0) <> coalesce(b.units, 0)""",
     "what is final was found on the chain again": """
         SELECT 'transfer ' || d.transfer_id AS subject, d.why AS detail FROM chain_doubt d
           JOIN transfer t ON t.id = d.transfer_id AND t.state <> 'orphaned' WHERE d.cleared_at IS NULL LIMIT 100""",

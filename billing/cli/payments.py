@@ -4,15 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, cell, show, show_json
 from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
+    from billing.core.money import Asset
     from billing.reconciliation.applier import To
+    from billing.reconciliation.suggestion import Suggestion
 
 app = typer.Typer(help="Payments: list.", no_args_is_help=True)
-exceptions = typer.Typer(help="What waits for a person: list, resolve.", no_args_is_help=True)
+exceptions = typer.Typer(help="What waits for a person: list, show, resolve.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -70,11 +72,58 @@ def list_exceptions(
 ) -> None:
     """What waits for a person."""
     from billing.reconciliation import store
+    from billing.reconciliation.suggester import suggested
 
     with application() as one, one.database.transaction() as session:
         rows = store.exceptions(session, status=None if everything else "open")
+        currency, found = suggested(session, [row["id"] for row in rows])
+    for row in rows:
+        row["suggestions"] = [_suggestion(one, currency) for one in found.get(row["id"], ()) if currency]
+        if row["suggestions"] and row["suggestions"][0]["action"] != "acknowledge":
+            row["suggestion"] = row["suggestions"][0]["words"]
     columns = ("id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at")
     show(rows, columns, as_json=as_json, empty="nothing waits for a person")
+
+
+@exceptions.command("show")
+def show_exception(
+    number: Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="The exception's id")], as_json: AsJson = False
+) -> None:
+    """One exception, and what may be done about it, the likeliest first."""
+    from billing.core.errors import NotFound
+    from billing.reconciliation import store
+    from billing.reconciliation.suggester import suggested
+
+    with application() as one, one.database.transaction() as session:
+        found = store.exceptions(session, status=None, only=number)
+        if not found:
+            raise NotFound(f"there is no exception {number}", remedy="see: stablemeter exception list --all")
+        currency, suggestions = suggested(session, [number])
+    row = found[0]
+    row["suggestions"] = [_suggestion(one, currency) for one in suggestions.get(number, ()) if currency]
+    if as_json:
+        show_json(row)
+        return
+    for key, value in row.items():
+        if key != "suggestions" and value not in (None, ""):
+            typer.echo(f"{key}: {cell(value)}")
+    for place, suggestion in enumerate(row["suggestions"], 1):
+        typer.echo(f"{place}. {suggestion['words']}")
+
+
+def _suggestion(one: "Suggestion", currency: "Asset") -> dict[str, Any]:
+    from billing.core.money import decimal_text
+
+    return {
+        "action": one.action.value,
+        "to": [{"invoice": number, "amount": decimal_text(units, currency.exponent)} for number, units in one.to],
+        "together": list(one.together),
+        "tenant": one.tenant or None,
+        "rest": decimal_text(one.rest, currency.exponent),
+        "currency": currency.code,
+        "reason": one.reason,
+        "words": one.words(currency),
+    }
 
 
 @exceptions.command()

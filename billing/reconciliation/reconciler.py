@@ -29,6 +29,7 @@ from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
 from billing.reconciliation.matching import MatchKind
 from billing.reconciliation.postings import Role
+from billing.reconciliation.refunder import take_refunds_back
 from billing.reconciliation.store import assignments
 from billing.reconciliation.told import tell_seen
 from billing.reconciliation.valuation import PAR, best, feed_of
@@ -203,6 +204,7 @@ class Reconciler:
         """A transfer's block left the chain: reverse what that incarnation booked."""
         now, transfer_id = self._clock.now(), payment.transfer_id
         done.reversed += 1
+        done.exceptions += take_refunds_back(session, payment, now)
         if payment.disposition is Disposition.RESOLVED:
             credit.reverse_credit(session, transfer_id, now)
             store.clear(session, payment.id, now)

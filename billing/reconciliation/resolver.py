@@ -21,6 +21,8 @@ from billing.quotes.feed import RATE_MAX, Rate
 from billing.reconciliation import postings, store
 from billing.reconciliation.lifecycle import DispositionEvent
 from billing.reconciliation.matching import MatchKind
+from billing.reconciliation.store import refunds
+from billing.reconciliation.store.refunds import Refund
 from billing.reconciliation.valuation import PAR, value_at
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
@@ -67,12 +69,14 @@ class Resolver:
                 raise Invalid(f"no money came in: {asked.detail}", remedy="--as acknowledge")
             done = "nothing was booked"
             if how is not Resolution.ACKNOWLEDGE:
-                done = self._book(session, asked, how, credited, reason)
+                done = self._book(session, asked, how, credited, (reason, actor))
             details = {"kind": asked.kind, "as": how, "booked": done}
             record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))
         return done
 
-    def _book(self, session: Session, asked: store.Question, how: Resolution, given: Credited, reason: str) -> str:
+    def _book(
+        self, session: Session, asked: store.Question, how: Resolution, given: Credited, why: tuple[str, str]
+    ) -> str:
         assert asked.transfer_id is not None
         now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
         if transfer.state is not ChainState.FINAL:
@@ -80,14 +84,17 @@ class Resolver:
         token = tokens.known(session)[transfer.chain_id, transfer.token]
         payment = store.find(session, transfer.id, transfer.incarnation)
         assert payment is not None
+        reason, actor = why
         store.move(session, payment.id, DispositionEvent.RESOLVE, now, reason)
-        if how is Resolution.REFUND:
-            ledger.post(session, postings.refund_from_suspense(transfer, token, now))
-            return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
         owner = tenants.by_slug(session, given.tenant) if given.tenant else None
         owner_id = owner.id if owner else asked.tenant_id
         if owner_id is None:
-            raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose credit it is")
+            raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose money it is")
+        if how is Resolution.REFUND:
+            owed = Refund(0, payment.id, owner_id, transfer.chain_id, transfer.token, transfer.units, refunds.OWED)
+            refunds.add(session, owed, refunds.Decision(actor, reason, now))
+            ledger.post(session, postings.refund_from_suspense(transfer, token, owner_id, now))
+            return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
         currency = pricing.currency(session)
         value, rate = worth(asked, given, transfer, token, currency)
         entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)

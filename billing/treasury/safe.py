@@ -6,7 +6,7 @@ The builder's own checksum is left out: it protects against accidents only. What
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -31,26 +31,33 @@ def safe_file(chain_id: int, batches: Iterable[Batch], name: str, created_at: da
     found = list(batches)
     wallets = {one.wallet.factory: one.wallet for one in found}
     treasuries = {one.treasury for one in wallets.values()}
+    meta = {
+        "name": name,
+        "description": "Flushes payment addresses into the treasury. Check it: stablemeter treasury verify",
+        "createdFromSafeAddress": checksum(treasuries.pop()) if len(treasuries) == 1 else "",
+    }
+    return builder_file(chain_id, [(one.to, one.data) for one in found], meta, created_at)
+
+
+def builder_file(
+    chain_id: int, transactions: Iterable[tuple[Address, bytes]], meta: Mapping[str, str], created_at: datetime
+) -> bytes:
+    """Calls as (contract, calldata), in the builder's format. None of them sends native coin."""
     return orjson.dumps(
         {
             "version": VERSION,
             "chainId": str(chain_id),
             "createdAt": epoch_seconds(created_at) * 1000,
-            "meta": {
-                "name": name,
-                "description": "Flushes payment addresses into the treasury. Check it: stablemeter treasury verify",
-                "createdFromSafeAddress": checksum(treasuries.pop()) if len(treasuries) == 1 else "",
-                "createdFromOwnerAddress": "",
-            },
+            "meta": {**meta, "createdFromOwnerAddress": ""},
             "transactions": [
                 {
-                    "to": checksum(one.to),
+                    "to": checksum(to),
                     "value": "0",
-                    "data": "0x" + one.data.hex(),
+                    "data": "0x" + data.hex(),
                     "contractMethod": None,
                     "contractInputsValues": None,
                 }
-                for one in found
+                for to, data in transactions
             ],
         },
         option=orjson.OPT_INDENT_2,

@@ -16,6 +16,7 @@ from billing.web.api import (
     exclusions,
     invoices,
     leases,
+    payees,
     payments,
     tenants,
     usage,
@@ -40,6 +41,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     conservation.router,
     events.router,
     invoices.router,
+    payees.router,
+    payees.owed,
     payments.router,
     exceptions.router,
 )

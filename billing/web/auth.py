@@ -76,6 +76,9 @@ Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 Finance = Annotated[Caller, Depends(Allow(KeyRole.FINANCE))]
 """Decides what is billed."""
 
+Desk = Annotated[Caller, Depends(Allow(KeyRole.FINANCE, KeyRole.OPERATOR))]
+"""Decides about money that waits, and who it is owed to."""
+
 Pusher = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.GATEWAY))]
 """Pushes events."""
 

@@ -46,7 +46,7 @@ class Desk(Scene):
         """So many whole dollars in a token that invoices do not accept, final; the exception's id."""
         self.pay(to, amount * 10**18, WATCHED)
         self.mine(10)
-        return max(one["id"] for one in self.questions())
+        return int(max(one["id"] for one in self.questions()))
 
     def moved(self, sender: str, receiver: str, units: int, token: str = USDC) -> str:
         """Any transfer, final; its transaction."""

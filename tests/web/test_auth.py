@@ -42,6 +42,13 @@ RULES: Final = {
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
+    ("GET", "/api/v1/exceptions/{exception}"): STAFF,
+    ("POST", "/api/v1/exceptions/{exception}/resolve"): {O, F},
+    ("GET", "/api/v1/payees"): STAFF,
+    ("POST", "/api/v1/payees"): {O, F},
+    ("POST", "/api/v1/payees/{payee}/confirm"): {O, F},
+    ("POST", "/api/v1/payees/{payee}/revoke"): {O, F},
+    ("GET", "/api/v1/refunds"): STAFF,
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -63,6 +70,15 @@ BODIES: Final = {
     ("POST", "/api/v1/maintenance/{reference}/end"): {"reason": "done"},
     ("POST", "/api/v1/leases"): {"tenant": "acme", "start": "2026-11-01", "uuids": ["GPU-acme"]},
     ("POST", "/api/v1/leases/{reference}/end"): {"at": "2026-10-01T02:00:00Z"},
+    ("POST", "/api/v1/exceptions/{exception}/resolve"): {"as": "acknowledge", "reason": "seen by us"},
+    ("POST", "/api/v1/payees"): {
+        "tenant": "acme",
+        "chain_id": 31337,
+        "address": "0x" + "5e" * 20,
+        "reason": "by phone",
+    },
+    ("POST", "/api/v1/payees/{payee}/confirm"): {"reason": "called back"},
+    ("POST", "/api/v1/payees/{payee}/revoke"): {"reason": "moved"},
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {

@@ -319,9 +319,9 @@ def _close(session: Session, row: ExceptionRow, reason: str, now: datetime) -> N
 
 
 def exceptions(
-    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000
+    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000, only: int | None = None
 ) -> list[dict[str, Any]]:
-    """Exceptions with the tenant, invoice and transaction that they are about, by age."""
+    """Exceptions with the tenant, invoice and transaction that they are about, by age; or only the one of an id."""
     query = (
         select(ExceptionRow, TenantRow.slug, InvoiceRow.number, TransferRow.tx_hash)
         .join(TenantRow, col(TenantRow.id) == ExceptionRow.tenant_id, isouter=True)
@@ -333,6 +333,8 @@ def exceptions(
     )
     if status is not None:
         query = query.where(ExceptionRow.status == status)
+    if only is not None:
+        query = query.where(ExceptionRow.id == only)
     return [
         {
             **row.model_dump(exclude={"subject", "transfer_id", "invoice_id", "tenant_id"}),
