@@ -59,7 +59,8 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("chain", "status"): ((), {"chain", "chain_id", "block", "mined_at", "final", "final_since", "stalled", "proven", "wallet", "reads_again_from", "stopped"}),
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
-    ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at"}),
+    ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
+    ("exception", "show"): (("1",), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
     ("invoice", "list"): ((), {"number", "tenant", "period", "status", "currency", "total", "credits", "amount_due", "paid", "remaining", "issued_at", "due_at", "address", "digest", "replaces", "url"}),
     ("invoice", "preview"): (("--period", "PERIOD"), {"payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "bridged", "note"}),
     ("invoice", "run"): (("--period", "PERIOD"), set()),
@@ -72,6 +73,9 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("meter", "conservation"): (("--day", "DAY"), {"span", "gpus", "gpu_seconds", "categories", "difference_slot_seconds"}),
     ("meter", "status"): ((), {"sources", "gaps", "unknown_labels"}),
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
+    ("payee", "list"): ((), {"id", "tenant", "chain", "chain_id", "address", "state", "reason", "proposed_by", "confirmed_by"}),
+    ("refund", "list"): ((), {"id", "tenant", "amount", "amount_units", "token", "chain", "state", "payee", "came_in", "paid_in"}),
+    ("refund", "plan"): (("anvil",), {"chain", "chain_id", "transactions", "without_payee", "treasury_lacks"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "unissued"}),
@@ -87,7 +91,13 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("wallet", "show"): ((), {"pin", "factory", "implementation", "treasury", "flusher", "accepted_chains", "generations"}),
 }  # fmt: skip
 """{command: (arguments, keys that scripts may rely on)}."""
-MAY_BE_EMPTY = (("apikey", "list"), ("books", "list"), ("meter", "exclusions", "list"))
+MAY_BE_EMPTY = (
+    ("apikey", "list"),
+    ("books", "list"),
+    ("meter", "exclusions", "list"),
+    ("payee", "list"),
+    ("refund", "list"),
+)
 
 
 @pytest.mark.parametrize("path", LISTINGS, ids=" ".join)
