@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from billing.reconciliation.suggestion import Suggestion
 
 app = typer.Typer(help="Payments: list.", no_args_is_help=True)
-exceptions = typer.Typer(help="What waits for a person: list, show, resolve.", no_args_is_help=True)
+exceptions = typer.Typer(help="What waits for a person: list, show, odd, resolve.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -109,6 +109,27 @@ def show_exception(
             typer.echo(f"{key}: {cell(value)}")
     for place, suggestion in enumerate(row["suggestions"], 1):
         typer.echo(f"{place}. {suggestion['words']}")
+
+
+@exceptions.command()
+def odd(as_json: AsJson = False) -> None:
+    """What asks nobody and is odd all the same: overdue invoices that were paid in part, and credit that nothing has used."""
+    from billing.core.money import decimal_text
+    from billing.pricing import store as pricing
+    from billing.reconciliation.store.facts import oddities
+    from billing.reconciliation.suggestion import suggest
+
+    with application() as one, one.database.transaction() as session:
+        currency = pricing.currency(session)
+        found = oddities(session, currency, one.clock.now())
+    rows = []
+    for odd in found:
+        suggestions = [_suggestion(suggestion, currency) for suggestion in suggest(odd.facts)]
+        row = {"kind": odd.facts.kind, "tenant": odd.tenant, "invoice": odd.invoice or None, "since": odd.since}
+        row |= {"amount": decimal_text(odd.amount, currency.exponent), "currency": currency.code}
+        rows.append({**row, "suggestion": suggestions[0]["words"], "suggestions": suggestions})
+    columns = ("kind", "tenant", "invoice", "amount", "currency", "since", "suggestion")
+    show(rows, columns, as_json=as_json, empty="nothing is odd")
 
 
 def _suggestion(one: "Suggestion", currency: "Asset") -> dict[str, Any]:

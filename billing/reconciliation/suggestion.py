@@ -13,6 +13,8 @@ TOGETHER_MAX: Final = 4
 TRIED_MAX: Final = 12
 """So many of a payer's invoices, the oldest first, are tried in combinations."""
 SHOWN_MAX: Final = 8
+UNDERPAID: Final = "underpaid"
+OVERPAID: Final = "overpaid"
 
 
 class Action(StrEnum):
@@ -76,7 +78,8 @@ class Suggestion:
 
     def words(self, currency: Asset) -> str:
         """`apply 20.00 USD to INV-000001: it owes exactly this`."""
-        parts = " and ".join(f"{Money(units, currency)} to {number}" for number, units in self.to)
+        link = "of" if self.action is Action.WRITE_OFF else "to"
+        parts = " and ".join(f"{Money(units, currency)} {link} {number}" for number, units in self.to)
         whose = f" for {self.tenant}" if self.tenant and self.action in (Action.CREDIT, Action.REFUND) else ""
         with_ = f" together with exception {', '.join(map(str, self.together))}" if self.together else ""
         rest = f", {Money(self.rest, currency)} to its credit" if self.rest else ""
@@ -97,6 +100,13 @@ class _Found:
 
 def suggest(facts: Facts) -> list[Suggestion]:
     """The likeliest first. Empty when there is nothing to decide about money."""
+    if facts.kind == UNDERPAID and facts.own is not None:
+        return [*_missing(facts, facts.own), _give_up(facts, facts.own)]
+    if facts.kind == OVERPAID:
+        return [
+            Suggestion(Action.CREDIT, "its next invoice uses it", tenant=facts.tenant),
+            Suggestion(Action.REFUND, "if the tenant wants it back: stablemeter refund credit", tenant=facts.tenant),
+        ]
     if facts.value == 0:
         return [Suggestion(Action.ACKNOWLEDGE, "no money waits here: it can only be seen")]
     found = _Found()
@@ -116,6 +126,24 @@ def suggest(facts: Facts) -> list[Suggestion]:
     if facts.tenant:
         last.insert(0, Suggestion(Action.CREDIT, "its next invoice uses it", tenant=facts.tenant))
     return found.items[: SHOWN_MAX - len(last)] + last
+
+
+def _missing(facts: Facts, due: Due) -> Iterator[Suggestion]:
+    """Money of the same tenant that waits is what is missing."""
+    for count in range(1, TOGETHER_MAX):
+        for some in combinations(facts.waiting[:TRIED_MAX], count):
+            whole = sum(one.value for one in some)
+            if 0 <= due.remaining - whole <= facts.tolerance:
+                yield _apply([due], whole, "what waits is what is missing", tuple(one.exception for one in some))
+                return
+    for one in facts.waiting[:1]:
+        yield _apply([due], one.value, "money of the same tenant waits", (one.exception,))
+
+
+def _give_up(facts: Facts, due: Due) -> Suggestion:
+    small = due.remaining <= facts.tolerance
+    why = "the rest is within the tolerance" if small else "if nobody will pay the rest: stablemeter invoice write-off"
+    return Suggestion(Action.WRITE_OFF, why, ((due.number, due.remaining),), tenant=due.tenant)
 
 
 def _matches(facts: Facts, value: int) -> Iterator[Suggestion]:

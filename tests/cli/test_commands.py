@@ -60,6 +60,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
     ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
+    ("exception", "odd"): ((), {"kind", "tenant", "invoice", "amount", "currency", "since", "suggestion", "suggestions"}),
     ("exception", "show"): (("1",), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
     ("invoice", "list"): ((), {"number", "tenant", "period", "status", "currency", "total", "credits", "amount_due", "paid", "remaining", "issued_at", "due_at", "address", "digest", "replaces", "url"}),
     ("invoice", "preview"): (("--period", "PERIOD"), {"payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "bridged", "note"}),

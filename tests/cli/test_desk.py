@@ -26,6 +26,11 @@ def test_suspended_money_is_applied_to_an_invoice_as_it_was_suggested(branch: Si
     assert branch.invoice("beta")["remaining"] == "23.25" and branch("audit").code == 0
 
 
+def test_what_is_odd_is_told(branch: Site) -> None:
+    (left,) = [row for row in branch("exception", "odd", "--json").json() if row["kind"] == "overpaid"]
+    assert (left["tenant"], left["amount"], left["suggestions"][0]["action"]) == ("orbit", "100.00", "credit")
+
+
 def test_an_invoice_is_given_up(branch: Site) -> None:
     number = branch.invoice("beta")["number"]
     assert branch("invoice", "write-off", number, "--reason", "insolvent").ok().out == (

@@ -3,8 +3,11 @@
 import pytest
 
 from billing.core.errors import Conflict, Invalid, NotFound
+from billing.core.money import Asset
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.applier import To
+from billing.reconciliation.store.facts import oddities
+from billing.reconciliation.suggestion import suggest
 from tests.reconciliation.desk import Desk
 
 
@@ -46,6 +49,22 @@ def test_what_is_still_owed_is_told_in_standing(desk: Desk) -> None:
     desk.app.abandoner.write_off(october.number, reason="insolvent", actor="ann")
     with desk.app.database.transaction() as session:
         assert [one.remaining for one in debts.of_payer(session, october.tenant_id)] == [2_000, 3_000]
+
+
+def test_what_is_odd_is_listed_with_what_may_be_done(desk: Desk) -> None:
+    october, beta, *_ = desk.invoices
+    desk.pay(october, 15_000_000)
+    desk.pay(beta, 27_000_000)
+    desk.mine(10)
+    asked = desk.stray(october, 5)
+    with desk.app.database.transaction() as session:
+        missing, left = oddities(session, Asset("USD", 2), desk.clock.now())
+    assert (missing.invoice, missing.amount, left.tenant, left.amount) == (october.number, 500, "beta", 700)
+    best = suggest(missing.facts)[0]
+    assert (best.to, best.together) == (((october.number, 500),), (asked,))
+    desk.app.applier.apply(list(best.together), [To(october.number)], reason=best.reason, actor="ann")
+    with desk.app.database.transaction() as session:
+        assert [one.tenant for one in oddities(session, Asset("USD", 2), desk.clock.now())] == ["beta"]
 
 
 def test_only_open_invoices_and_only_with_a_reason(desk: Desk) -> None:

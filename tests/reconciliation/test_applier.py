@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from billing.core.errors import Conflict, Invalid, NotFound
+from billing.core.period import month
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.applier import To
 from billing.reconciliation.resolver import Credited, Resolution
@@ -31,6 +32,18 @@ def test_one_transfer_pays_two_invoices_and_the_rest_is_credit(desk: Desk) -> No
         (deed,) = about(session, "transfer 1/1")
     assert (deed.actor, deed.action, deed.details["as"]) == ("ann", "exception.resolve", "apply")
     assert desk.questions() == [] and desk.findings() == []
+
+
+def test_the_report_names_it_once_as_credit_and_once_as_what_it_pays(desk: Desk) -> None:
+    october, *_ = desk.invoices
+    asked = desk.stray(october, 60)
+    desk.app.applier.apply([asked], [To(october.number)], reason="theirs", actor="ann")
+    came, pays = (
+        one for one in desk.app.reporter.reconciliation_rows(month(2026, 10)) if one.invoice == october.number
+    )
+    assert (came.kind, came.value, came.applied, came.credited) == ("wrong_token", "60.00", "0.00", "60.00")
+    assert (pays.kind, pays.applied, pays.credited, pays.difference) == ("assigned", "20.00", "-20.00", "0.00")
+    assert pays.tx_hash == came.tx_hash and pays.ledger_entry
 
 
 def test_two_transfers_pay_one_invoice_together(desk: Desk) -> None:

@@ -62,6 +62,16 @@ def test_where_no_money_came_in_there_is_nothing_to_apply() -> None:
     assert [one.action for one in suggest(Facts("disputed_usage", USD))] == [Action.ACKNOWLEDGE]
 
 
+def test_what_is_missing_may_be_what_waits_or_is_given_up() -> None:
+    waits = (Waiting(3, 700), Waiting(4, 1_300))
+    found = suggest(Facts("underpaid", USD, tenant="acme", own=ONE, waiting=waits))
+    assert (found[0].to, found[0].together) == ((("INV-1", 2_000),), (3, 4))
+    assert [one.action for one in found] == [Action.APPLY, Action.WRITE_OFF]
+    (small,) = suggest(Facts("underpaid", USD, tenant="acme", tolerance=500, own=THREE))
+    assert small.words(USD) == "write_off 5.00 USD of INV-3: the rest is within the tolerance"
+    assert [one.action for one in suggest(Facts("overpaid", USD, 100, "acme"))] == [Action.CREDIT, Action.REFUND]
+
+
 dues = st.builds(Due, st.integers(1, 9).map(lambda n: f"INV-{n}"), st.just("acme"), st.integers(1, 5_000))
 opened = st.lists(dues, max_size=9, unique_by=lambda one: one.number).map(tuple)
 

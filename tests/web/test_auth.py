@@ -1,6 +1,6 @@
 """Who may call what. The matrix is checked for every route that the application has, so that a new one needs a rule."""
 
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from fastapi import APIRouter, FastAPI
@@ -55,7 +55,7 @@ PUBLIC: Final = {
     "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document",
 }  # fmt: skip
 
-BODIES: Final = {
+BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -12,7 +14,7 @@ from billing.chain.tokens import Token
 from billing.core.money import Asset
 from billing.core.onchain import Address
 from billing.reconciliation.matching import MatchKind
-from billing.reconciliation.suggestion import Due, Facts, Waiting
+from billing.reconciliation.suggestion import OVERPAID, UNDERPAID, Due, Facts, Waiting
 from billing.reconciliation.valuation import value_at_par
 
 WAITING_MAX: Final = 1_000
@@ -93,6 +95,53 @@ def _facts(row: Any, around: Around, known: Mapping[tuple[int, Address], Token],
         alike=tuple(_due(one) for one in others if unknown and int(one.remaining) == value)[:ALIKE_MAX],
         waiting=tuple(beside),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """An overdue invoice that was paid in part, or overpaid credit that nothing has used. `amount` is missing, or left."""
+
+    tenant: str
+    invoice: str
+    amount: int
+    since: datetime
+    facts: Facts
+
+
+_UNDERPAID: Final = """
+    SELECT i.number, n.slug AS tenant, n.id AS tenant_id, n.tolerance_units, i.due_at, r.owed AS remaining
+      FROM invoice i JOIN tenant n ON n.id = i.tenant_id
+      JOIN LATERAL (SELECT sum(p.units) AS owed FROM posting p
+                     WHERE p.invoice_id = i.id AND p.account = 'receivable') r ON r.owed BETWEEN 1 AND i.amount_due - 1
+     WHERE i.status = 'open' AND i.currency = :currency AND i.due_at < :now ORDER BY i.due_at, i.id LIMIT :most"""
+
+_OVERPAID: Final = """
+    SELECT n.slug AS tenant, min(c.created_at) AS since,
+           sum(c.units - (SELECT coalesce(sum(u.units), 0) FROM credit_use u WHERE u.credit_id = c.id)) AS units
+      FROM tenant_credit c JOIN tenant n ON n.id = c.tenant_id
+     WHERE c.kind = 'overpayment' AND c.currency = :currency AND c.reversed_at IS NULL AND c.final_at IS NOT NULL
+     GROUP BY n.id HAVING sum(c.units - (SELECT coalesce(sum(u.units), 0) FROM credit_use u WHERE u.credit_id = c.id)) > 0
+     ORDER BY 2 LIMIT :most"""
+
+
+def oddities(session: Session, currency: Asset, now: datetime) -> list[Odd]:
+    """What nobody asks about and somebody should see: first what is missing, then what is left over, the oldest first."""
+    values = {"currency": currency.code, "now": now, "most": WAITING_MAX}
+    known, beside = tokens.known(session), defaultdict[int | None, list[Waiting]](list)
+    for row in session.execute(
+        text(f"{_MONEY} WHERE e.status = 'open' AND t.id IS NOT NULL ORDER BY e.id LIMIT :most"), {"most": WAITING_MAX}
+    ):
+        if worth := _value(row, known, currency):
+            beside[row.tenant_id].append(Waiting(row.id, worth))
+    found = []
+    for row in session.execute(text(_UNDERPAID), values):
+        waiting, tolerance = tuple(beside[row.tenant_id]), int(row.tolerance_units)
+        facts = Facts(UNDERPAID, currency, tenant=row.tenant, tolerance=tolerance, own=_due(row), waiting=waiting)
+        found.append(Odd(row.tenant, row.number, int(row.remaining), row.due_at, facts))
+    for row in session.execute(text(_OVERPAID), values):
+        facts = Facts(OVERPAID, currency, int(row.units), row.tenant)
+        found.append(Odd(row.tenant, "", int(row.units), row.since, facts))
+    return found
 
 
 def _due(row: Any) -> Due:
