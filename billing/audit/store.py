@@ -41,7 +41,7 @@ QUERIES: dict[str, str] = {
           FROM invoice i LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting
                                      WHERE account = 'receivable' GROUP BY invoice_id) p ON p.invoice_id = i.id
          WHERE CASE i.status WHEN 'open' THEN coalesce(p.owed, 0) <= 0
-                             WHEN 'uncollectible' THEN coalesce(p.owed, 0) <= 0
+                             WHEN 'uncollectible' THEN coalesce(p.owed, 0) <> 0
                              WHEN 'paid' THEN coalesce(p.owed, 0) > 0
                              ELSE coalesce(p.owed, 0) <> 0 END""",
     "numbers have no gap": """
@@ -87,14 +87,36 @@ QUERIES: dict[str, str] = {
         HAVING count(p.id) <> CASE t.state WHEN 'orphaned' THEN 0 ELSE 1 END""",
     "what is owed is due less what was applied": """
         SELECT i.number AS subject, coalesce(r.owed, 0) || ' owed, ' || i.amount_due || ' due, ' ||
-               coalesce(p.applied, 0) || ' applied and written off' AS detail
+               coalesce(p.applied, 0) || ' applied and written off, ' || coalesce(w.units, 0) || ' given up' AS detail
           FROM invoice i
           LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting WHERE account = 'receivable'
                       GROUP BY invoice_id) r ON r.invoice_id = i.id
-          LEFT JOIN (SELECT invoice_id, sum(applied_units + written_off_units) AS applied FROM payment
-                      WHERE disposition <> 'reversed' GROUP BY invoice_id) p ON p.invoice_id = i.id
-         WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0
-                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) END""",
+          LEFT JOIN (SELECT invoice_id, sum(units) AS applied FROM (
+                       SELECT invoice_id, applied_units + written_off_units AS units FROM payment
+                        WHERE disposition = 'matched'
+                       UNION ALL
+                       SELECT invoice_id, applied_units + written_off_units FROM assignment
+                        WHERE ended_at IS NULL) x GROUP BY invoice_id) p ON p.invoice_id = i.id
+          LEFT JOIN write_off w ON w.invoice_id = i.id AND w.ended_at IS NULL
+         WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0 OR coalesce(w.units, 0) <> 0
+                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) - coalesce(w.units, 0) END""",
+    "what persons applied of a payment is its own": """
+        SELECT 'payment ' || p.id AS subject, p.value_units || ' came in, ' || p.applied_units || ' pay invoices, '
+               || p.credited_units || ' are credit, ' || coalesce(a.applied, 0) || ' are assigned' AS detail
+          FROM payment p
+          LEFT JOIN (SELECT payment_id, sum(applied_units) AS applied, sum(units) AS units FROM assignment
+                      WHERE ended_at IS NULL GROUP BY payment_id) a ON a.payment_id = p.id
+         WHERE (p.disposition = 'resolved' OR a.payment_id IS NOT NULL)
+           AND (p.applied_units <> coalesce(a.applied, 0) OR p.credited_units <> p.value_units - p.applied_units
+                OR coalesce(a.units, 0) > p.value_units OR p.disposition <> 'resolved')""",
+    "what is owed back is what the ledger says": """
+        WITH owed AS (SELECT k.chain_id || ':' || k.symbol AS asset, sum(r.units) AS units FROM refund r
+                        JOIN token k ON k.chain_id = r.chain_id AND k.address = r.token_address
+                       WHERE r.state = 'owed' GROUP BY 1),
+             booked AS (SELECT asset, -sum(units) AS units FROM posting WHERE account = 'refunds_payable' GROUP BY asset)
+        SELECT coalesce(o.asset, b.asset) AS subject, coalesce(o.units, 0) || ' units are owed back, the ledger says '
+               || coalesce(b.units, 0) AS detail
+          FROM owed o FULL JOIN booked b ON b.asset = o.asset WHERE coalesce(o.units, 0) <> coalesce(b.units, 0)""",
     "what is held is what is booked as held": """
         WITH stopped AS (
           SELECT t.chain_id, k.chain_id || ':' || k.symbol AS asset, sum(t.units) AS units

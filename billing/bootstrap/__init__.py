@@ -5,6 +5,7 @@ Does not own: any rule; what the settings mean (settings).
 Invariants: a part is built when it is first used, so that a command which needs no chain does not load its libraries.
 """
 
+from billing.bootstrap.desk import DeskParts
 from billing.bootstrap.ground import UNFENCED
 from billing.bootstrap.ground import Fence as Fence
 from billing.bootstrap.ground import Fences as Fences
@@ -15,7 +16,7 @@ from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(OwnerParts, PrepaidParts):
+class App(OwnerParts, PrepaidParts, DeskParts):
     """Everything, wired. `close` it when done."""
 
 

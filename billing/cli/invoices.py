@@ -1,4 +1,4 @@
-"""`stablemeter invoice`: preview, issue, show, list, void."""
+"""`stablemeter invoice`: preview, issue, show, list, void, write-off."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.options import AnyPeriod, AsJson, write_file
+from billing.cli.options import AnyPeriod, AsJson, Reason, write_file
 
 if TYPE_CHECKING:
     from billing.bootstrap import App
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from billing.invoicing.invoice import Invoice
     from billing.pricing.rating import Metered
 
-app = typer.Typer(help="Invoices: preview, run, issue, show, list, void.", no_args_is_help=True)
+app = typer.Typer(help="Invoices: preview, run, issue, show, list, void, write-off.", no_args_is_help=True)
 
 Tenant = Annotated[str, typer.Option("--tenant", help="Only this payer")]
 
@@ -241,3 +241,13 @@ def void(number: str, reason: Annotated[str, typer.Option(help="Why; on the cred
     with application() as one:
         note = one.issuer.void(number, reason=reason, actor=actor())
     typer.echo(f"{number} is void; credit note {note}")
+
+
+@app.command("write-off")
+def write_off(number: str, reason: Reason) -> None:
+    """Give up what remains on an open invoice: it is uncollectible. A payment that comes all the same is taken."""
+    from billing.core.money import Money
+
+    with application() as one:
+        invoice = one.abandoner.write_off(number, reason=reason, actor=actor())
+    typer.echo(f"{number} is {invoice.status}: {Money(invoice.remaining, invoice.currency)} are given up")

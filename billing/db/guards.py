@@ -50,6 +50,10 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "owner_payee": ("confirmed_by", "confirmed_at", "ended_at"),
     "sanctions_list": ("dated", "stale_after_days", "problem", "looked_back_at", "dropped_at"),
     "attestation": ("revoked_at", "revoked_by", "revoked_reason"),
+    "assignment": ("applied_units", "written_off_units", "ended_at"),
+    "write_off": ("units", "ended_at"),
+    "refund": ("state", "paid_by_transfer_id", "paid_at"),
+    "payee": ("confirmed_by", "confirmed_at", "revoked_by", "revoked_at"),
 }
 
 RUNS: Final = ("usage", "observation", "exclusion")

@@ -13,7 +13,8 @@ from billing.pricing.rating import LineKind, Metered
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """Amounts are in the currency's smallest unit. `remaining` is what the ledger says is still owed."""
+    """Amounts are in the currency's smallest unit. `remaining` is what the payer still owes: what the
+    ledger says, and what of it was given up."""
 
     id: int
     number: str

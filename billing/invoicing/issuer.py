@@ -21,7 +21,7 @@ from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
-from billing.invoicing.store import credit, periods
+from billing.invoicing.store import credit, periods, writeoffs
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
@@ -202,6 +202,7 @@ class Issuer:
             store.add_credit_note(session, document, content, digest, invoice)
             pricing.cancel(session, invoice.id)
             credit.give_back(session, invoice.id, now)
+            self._take_write_off_back(session, invoice, now)
             ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
             record(session, Deed(now, actor, "invoice.void", f"invoice {number}", reason, {"credit_note": note}))
             notices.tell(session, told.changed(NoticeType.INVOICE_VOIDED, invoice), now)
@@ -209,3 +210,11 @@ class Issuer:
             self._archive.prepare([Prepared(content, digest, note)], now)
         self._archive.issued([digest], now)
         return note
+
+    @staticmethod
+    def _take_write_off_back(session: Session, invoice: Invoice, now: datetime) -> None:
+        """What is not owed any more is not lost either."""
+        lost = writeoffs.given_up(session, [invoice.id]).get(invoice.id, 0)
+        if lost:
+            ledger.post(session, postings.write_off(invoice, -lost, now))
+        writeoffs.end(session, invoice.id, now)

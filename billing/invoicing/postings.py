@@ -5,7 +5,8 @@ from datetime import datetime
 
 from billing.core.money import Money
 from billing.invoicing.draft import Draft
-from billing.ledger.account import PROMOTION, RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, revenue
+from billing.invoicing.invoice import Invoice
+from billing.ledger.account import PROMOTION, RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, WRITE_OFF, revenue
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 
 
@@ -39,3 +40,16 @@ def grant(given: Money, tenant_id: int, reference: str, now: datetime) -> Entry:
         Posting(TENANT_CREDIT, given.asset.code, -given.units, tenant_id),
     )
     return Entry(EntryKind.GRANT, now.date(), now, postings, memo=reference)
+
+
+GIVEN_UP = "write_off"
+
+
+def write_off(invoice: Invoice, more: int, now: datetime) -> Entry:
+    """So much more of an invoice is given up; less, when it is negative."""
+    currency, payer = invoice.currency.code, invoice.tenant_id
+    postings = (
+        Posting(WRITE_OFF, currency, more, payer, invoice.id),
+        Posting(RECEIVABLE, currency, -more, payer, invoice.id),
+    )
+    return Entry(GIVEN_UP, now.date(), now, postings, invoice_id=invoice.id, memo=invoice.number)

@@ -139,3 +139,15 @@ def booked_with(session: Session, kind: str, memo: str, account: str) -> int | N
         {"kind": kind, "memo": memo, "account": account},
     ).scalar_one()
     return None if found is None else int(found)
+
+
+def accounts_with(session: Session, kind: str, memo: str) -> set[str]:
+    """The accounts that entries of a kind and memo touch."""
+    rows = session.execute(
+        text(
+            "SELECT DISTINCT p.account FROM entry e JOIN posting p ON p.entry_id = e.id"
+            " WHERE e.kind = :kind AND e.memo = :memo"
+        ),
+        {"kind": kind, "memo": memo},
+    )
+    return {row.account for row in rows}

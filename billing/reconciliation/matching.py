@@ -11,7 +11,7 @@ from billing.reconciliation.valuation import PAR, value_at
 
 
 class MatchKind(StrEnum):
-    """What a transfer was, seen from its invoice or deposit address. The first seven count; the others wait for a person."""
+    """What a transfer was, seen from its invoice or deposit address. The first eight count; the others wait for a person."""
 
     EXACT = "exact"
     PARTIAL = "partial"
@@ -20,6 +20,7 @@ class MatchKind(StrEnum):
     DUPLICATE = "duplicate"
     DUST = "dust"
     TOP_UP = "top_up"
+    ASSIGNED = "assigned"
     WRONG_TOKEN = "wrong_token"  # noqa: S105
     AFTER_VOID = "after_void"
     UNISSUED = "unissued"
@@ -34,6 +35,8 @@ class Owed:
     currency: Asset
     tolerance: int
     due_at: datetime
+    given_up: bool = False
+    """A person wrote off what is not paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,15 @@ class Incoming:
     rate: Decimal = PAR
     has_par: bool = True
     """Is the token one of the invoice's currency? If not, nothing is gained or lost against par."""
+    assigned: int | None = None
+    """A person applied so much of the tenant's credit from it, in the invoice's currency; it came in for something else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """Where a transfer's value went: `value == applied + credited`. `written_off` is a rest that is not asked for.
-    `fx` is what it would be worth at par beyond its value; negative when it is worth more."""
+    `fx` is what it would be worth at par beyond its value; negative when it is worth more. What a person applied was the
+    tenant's credit before: its value here is zero, and what is applied leaves the credit."""
 
     payment_id: int
     kind: MatchKind
@@ -74,6 +80,12 @@ def allocate(owed: Owed, incoming: Sequence[Incoming]) -> list[Allocation]:
     units: dict[tuple[tuple[int, str], Decimal], int] = {}
     remaining = owed.amount_due
     for one in incoming:
+        late = one.mined_at > owed.due_at
+        if one.assigned is not None:
+            applied = min(max(0, one.assigned - one.credit_used), remaining)
+            remaining -= applied
+            allocations.append(Allocation(one.payment_id, MatchKind.ASSIGNED, late, 0, applied, -applied, 0))
+            continue
         before = units.get((one.token, one.rate), 0)
         units[one.token, one.rate] = before + one.units
         value = _worth(one.rate, before, one, owed.currency)
@@ -81,11 +93,15 @@ def allocate(owed: Owed, incoming: Sequence[Incoming]) -> list[Allocation]:
         applied = min(max(0, value - one.credit_used), remaining)
         kind = _kind(value, remaining)
         remaining -= applied
-        late = one.mined_at > owed.due_at
         allocations.append(Allocation(one.payment_id, kind, late, value, applied, value - applied, 0, fx))
     if allocations and 0 < remaining <= owed.tolerance and remaining < owed.amount_due:
         allocations[-1] = replace(allocations[-1], kind=MatchKind.TOLERATED, written_off=remaining)
     return allocations
+
+
+def unpaid(owed: Owed, allocations: Sequence[Allocation]) -> int:
+    """What is left to pay; it is given up when a person decided so."""
+    return owed.amount_due - sum(one.applied + one.written_off for one in allocations)
 
 
 def _worth(rate: Decimal, before: int, one: Incoming, currency: Asset) -> int:

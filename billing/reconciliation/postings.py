@@ -23,6 +23,8 @@ from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 from billing.reconciliation.matching import Allocation
 
 ALLOCATION = "allocation"
+CREDIT_REFUND = "credit_refund"
+REFUND = "refund"
 
 
 class Role(StrEnum):
@@ -136,14 +138,53 @@ def credit_from_suspense(
     )
 
 
-def refund_from_suspense(transfer: Transfer, token: Token, now: datetime) -> Entry:
+def refund_from_suspense(transfer: Transfer, token: Token, tenant_id: int | None, now: datetime) -> Entry:
     """A person decided to send suspended money back. Nothing is sent here: it is owed."""
     asset = token.asset.code
     return Entry(
         EntryKind.RESOLVE,
         now.date(),
         now,
-        (Posting(SUSPENSE, asset, transfer.units), Posting(REFUNDS_PAYABLE, asset, -transfer.units)),
+        (
+            Posting(SUSPENSE, asset, transfer.units),
+            Posting(REFUNDS_PAYABLE, asset, -transfer.units, tenant_id),
+        ),
+        transfer_id=transfer.id,
+        incarnation=transfer.incarnation,
+        memo=transfer.tx_hash,
+    )
+
+
+def refund_of_credit(
+    refund: tuple[int, int], token: tuple[str, int], value: tuple[str, str, int], now: datetime
+) -> Entry:
+    """Credit is owed back in its token; with signs turned: not any more. `refund` is (id, tenant id), `token` (asset, units),
+    `value` (the account that held it, currency, units)."""
+    refund_id, tenant_id = refund
+    (asset, units), (account, currency, credit) = token, value
+    return Entry(
+        CREDIT_REFUND,
+        now.date(),
+        now,
+        (
+            Posting(account, currency, credit, tenant_id),
+            Posting(CONVERSION, currency, -credit, tenant_id),
+            Posting(CONVERSION, asset, units),
+            Posting(REFUNDS_PAYABLE, asset, -units, tenant_id),
+        ),
+        memo=f"refund {refund_id}",
+    )
+
+
+def refund_paid(transfer: Transfer, token: Token, tenant_id: int | None, now: datetime) -> Entry:
+    """The treasury's transfer, booked against `external` when it was seen, paid what was owed back."""
+    asset = token.asset.code
+    postings = ((REFUNDS_PAYABLE, asset, transfer.units), (EXTERNAL, asset, -transfer.units))
+    return Entry(
+        REFUND,
+        now.date(),
+        transfer.mined_at,
+        tuple(Posting(account, code, units, tenant_id) for account, code, units in postings),
         transfer_id=transfer.id,
         incarnation=transfer.incarnation,
         memo=transfer.tx_hash,

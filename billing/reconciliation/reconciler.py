@@ -2,7 +2,7 @@
 any line, it loses nothing: a transfer counts as settled in the transaction that books it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -16,28 +16,26 @@ from billing.core.errors import Unavailable, Untrusted
 from billing.core.money import decimal_text
 from billing.db.engine import Database, Session
 from billing.events.meter import Meter
-from billing.invoicing import document as documents
 from billing.invoicing import store as invoicing
-from billing.invoicing import told
 from billing.invoicing.deposit import Deposit
-from billing.invoicing.document import ByFeed, InvoiceDocument, Settlement
+from billing.invoicing.document import Settlement
 from billing.invoicing.invoice import Invoice
-from billing.invoicing.lifecycle import InvoiceEvent, InvoiceStatus
+from billing.invoicing.lifecycle import InvoiceStatus
 from billing.invoicing.store import credit, deposits
 from billing.ledger import store as ledger
-from billing.notices import store as notices
-from billing.notices.notice import NoticeType
 from billing.quotes import store as quotes
 from billing.quotes.feed import At, Feed, NoRate, Rate
 from billing.reconciliation import crediter, postings, store
+from billing.reconciliation.allocator import Gone, accepted, ask_about_used, reallocate
 from billing.reconciliation.asker import ask_about_disputes, ask_about_unpriced
 from billing.reconciliation.holder import Holder
 from billing.reconciliation.lifecycle import Disposition, DispositionEvent
-from billing.reconciliation.matching import Incoming, MatchKind, Owed, allocate
+from billing.reconciliation.matching import MatchKind
 from billing.reconciliation.postings import Role
+from billing.reconciliation.refunder import take_refunds_back
+from billing.reconciliation.store import assignments
 from billing.reconciliation.told import tell_credited, tell_seen
 from billing.reconciliation.valuation import PAR, best, feed_of
-from billing.tenants import store as tenants
 from billing.wallets import store as wallets
 from billing.wallets.store import PaymentAddress
 
@@ -142,11 +140,11 @@ class Reconciler:
         if store.booked(session, transfer.id, transfer.incarnation):
             return None
         if target.deposit_id is not None:
-            accepted = crediter.accepted(deposits.by_id(session, target.deposit_id))
+            taken = crediter.accepted(deposits.by_id(session, target.deposit_id))
         else:
             assert target.invoice_id is not None
-            accepted = self._invoiced(session, target.invoice_id)
-        terms = accepted.get((transfer.chain_id, transfer.token))
+            taken = accepted(session, target.invoice_id)
+        terms = taken.get((transfer.chain_id, transfer.token))
         return None if terms is None else feed_of(terms.rule)
 
     def _ask_more(self, done: Settled) -> None:
@@ -228,7 +226,7 @@ class Reconciler:
             return None, MatchKind.UNISSUED
         status = invoicing.lock(session, target.invoice_id)
         invoice = invoicing.by_id(session, target.invoice_id)
-        if (transfer.chain_id, transfer.token) not in self._accepted(session, invoice):
+        if (transfer.chain_id, transfer.token) not in accepted(session, invoice.id):
             return invoice, MatchKind.WRONG_TOKEN
         if status is InvoiceStatus.VOID:
             return invoice, MatchKind.AFTER_VOID
@@ -238,6 +236,7 @@ class Reconciler:
         """A transfer's block left the chain: reverse what that incarnation booked."""
         now, transfer_id = self._clock.now(), payment.transfer_id
         done.reversed += 1
+        done.exceptions += take_refunds_back(session, payment, now)
         if payment.disposition is Disposition.RESOLVED:
             credit.reverse_credit(session, transfer_id, now)
             store.clear(session, payment.id, now)
@@ -246,70 +245,29 @@ class Reconciler:
         store.close_exceptions(session, transfer_id, "its block left the chain", now)
         if payment.disposition is Disposition.MATCHED and payment.invoice_id is not None:
             invoicing.lock(session, payment.invoice_id)
-            self._reallocate(session, invoicing.by_id(session, payment.invoice_id), done, taken_back=payment)
+            self._reallocate(session, invoicing.by_id(session, payment.invoice_id), done, Gone(payment))
         elif payment.disposition is Disposition.MATCHED:
             done.exceptions += crediter.take_back(session, payment, now)
+        if payment.disposition is Disposition.RESOLVED:
+            self._take_decision_back(session, payment, done)
 
-    def _reallocate(
-        self, session: Session, invoice: Invoice, done: Settled, taken_back: store.Payment | None = None
-    ) -> None:
-        """Bring an invoice's allocations, credit and status in line with the transfers that stand now."""
-        now, accepted = self._clock.now(), self._accepted(session, invoice)
-        credit.lock(session, invoice.id)
-        standing = store.matched(session, invoice.id)
-        incoming = [_incoming(one, accepted[one.token]) for _, one in standing]
-        tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
-        owed = Owed(invoice.amount_due, invoice.currency, tolerance, invoice.due_at)
-        before = [payment.allocation for payment, _ in standing] + ([taken_back.allocation] if taken_back else [])
-        after = allocate(owed, incoming)
-        key = (invoice.id, invoice.tenant_id, invoice.number, invoice.currency.code)
-        entry = postings.allocation(key, before, after, now)
-        if entry is not None:
-            ledger.post(session, entry)
-        if taken_back is not None:
-            store.clear(session, taken_back.id, now)
-            credit.set_credit(session, taken_back.transfer_id, None, now)
-            done.exceptions += self._ask_about_used(session, taken_back.transfer_id, invoice)
-        for (payment, _), allocation in zip(standing, after, strict=True):
-            store.write(session, allocation, invoice.currency.code, now)
-            transfer = chain.by_id(session, payment.transfer_id)
-            grant = credit.Grant(
-                invoice.tenant_id,
-                "overpayment",
-                invoice.currency.code,
-                allocation.credited,
-                transfer.tx_hash,
-                transfer.state is ChainState.FINAL,
-            )
-            credit.set_credit(session, transfer.id, grant, now)
-        self._settle_status(session, invoice, done)
+    def _take_decision_back(self, session: Session, payment: store.Payment, done: Settled) -> None:
+        """What a person decided about a transfer goes with it: invoices that it was applied to are owed again."""
+        invoice_id = payment.invoice_id
+        for assigned in assignments.end(session, payment.id, self._clock.now()):
+            invoice_id = assigned.invoice_id
+            invoicing.lock(session, invoice_id)
+            self._reallocate(session, invoicing.by_id(session, invoice_id), done, Gone(assignment=assigned))
+        if invoice_id is not None:
+            invoice = invoicing.by_id(session, invoice_id)
+            done.exceptions += ask_about_used(session, payment.transfer_id, invoice, self._clock.now())
 
-    def _ask_about_used(self, session: Session, transfer_id: int, invoice: Invoice) -> int:
-        """Only final credit is used; so it takes a person who rewinds a chain to take a transfer back whose credit was."""
-        used = credit.used_of(session, transfer_id)
-        if used <= 0:
-            return 0
-        amount = decimal_text(used, invoice.currency.exponent)
-        question = store.Question(
-            kind="credit_used",
-            subject=f"credit of transfer {transfer_id}",
-            detail=f"{amount} {invoice.currency.code} of its credit pay other invoices, and the chain took it back",
-            suggestion=f"ask the payer of {invoice.number} for it; until then its credit is overdrawn",
-            invoice_id=invoice.id,
-            tenant_id=invoice.tenant_id,
-        )
-        return int(store.keep_asking(session, question, self._clock.now()))
-
-    def _settle_status(self, session: Session, invoice: Invoice, done: Settled) -> None:
-        now, remaining = self._clock.now(), ledger.remaining(session, [invoice.id]).get(invoice.id, 0)
-        if remaining <= 0 and invoice.status in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE):
-            invoicing.move(session, invoice.id, InvoiceEvent.SETTLE, now)
-            notices.tell(session, told.changed(NoticeType.INVOICE_PAID, invoice), now)
-            done.invoices_paid += 1
-        elif remaining > 0 and invoice.status is InvoiceStatus.PAID:
-            invoicing.move(session, invoice.id, InvoiceEvent.REOPEN, now)
-            notices.tell(session, told.changed(NoticeType.INVOICE_REOPENED, invoice), now)
-            done.invoices_reopened += 1
+    def _reallocate(self, session: Session, invoice: Invoice, done: Settled, gone: Gone | None = None) -> None:
+        """Bring an invoice's allocations, credit and status in line with what stands now."""
+        allocated = reallocate(session, [invoice], self._clock.now(), gone or Gone())
+        done.exceptions += allocated.asked
+        done.invoices_paid += allocated.paid
+        done.invoices_reopened += allocated.reopened
 
     def _rate(self, session: Session, transfer: Transfer, payee: Invoice | Deposit) -> Rate | NoRate:
         """What one token is worth, by the rule of the payee's document at the transfer's block, or as it was promised."""
@@ -320,14 +278,10 @@ class Reconciler:
         quoted = [one.rate for one in quotes.live(session, transfer.chain_id, feed, transfer.mined_at)]
         return best(rule, self._found[_key(transfer)], quoted)
 
-    def _accepted(self, session: Session, payee: Invoice | Deposit) -> dict[tuple[int, str], Settlement]:
+    @staticmethod
+    def _accepted(session: Session, payee: Invoice | Deposit) -> dict[tuple[int, str], Settlement]:
         """{(chain id, token address): terms} that the payee's document accepts, for ever."""
-        return crediter.accepted(payee) if isinstance(payee, Deposit) else self._invoiced(session, payee.id)
-
-    def _invoiced(self, session: Session, invoice_id: int) -> dict[tuple[int, str], Settlement]:
-        parsed = documents.parse(invoicing.document(session, invoice_id))
-        assert isinstance(parsed, InvoiceDocument)
-        return {(one.chain_id, one.token_address): one for one in parsed.settlement}
+        return crediter.accepted(payee) if isinstance(payee, Deposit) else accepted(session, payee.id)
 
     def _ask(
         self,
@@ -355,10 +309,6 @@ class Reconciler:
             tenant_id=payee.tenant_id if payee else None,
         )
         store.ask(session, question, self._clock.now())
-
-
-def _incoming(one: Incoming, terms: Settlement) -> Incoming:
-    return replace(one, decimals=terms.decimals, has_par=not isinstance(terms.rule, ByFeed))
 
 
 def _key(transfer: Transfer) -> Incarnation:

@@ -8,8 +8,11 @@ from enum import StrEnum
 from billing.chain import store as chain
 from billing.chain.lifecycle import ChainState
 from billing.chain.store import tokens
+from billing.chain.tokens import Token
+from billing.chain.transfer import Transfer
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, Invalid
+from billing.core.money import Asset
 from billing.db.engine import Database, Session
 from billing.invoicing.store import credit
 from billing.ledger import store as ledger
@@ -19,16 +22,19 @@ from billing.reconciliation import postings, store
 from billing.reconciliation.holder import HELD_SENDER, release
 from billing.reconciliation.lifecycle import DispositionEvent
 from billing.reconciliation.matching import MatchKind
+from billing.reconciliation.store import refunds
+from billing.reconciliation.store.refunds import Refund
 from billing.reconciliation.valuation import PAR, value_at
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
 
 
 class Resolution(StrEnum):
-    """`credit`: the tenant may use it, at par or at a given rate. `refund`: it is owed back to the payer. `release`: what was held
-    because of its sender is let through. `acknowledge`: seen, nothing booked; what lies in suspense or is held stays there, and may
-    be decided later."""
+    """`apply`: it pays invoices, at par or at a given rate; the rest is the tenant's credit (applier). `credit`: the tenant may use
+    all of it. `refund`: it is owed back to the payer. `release`: what was held because of its sender is let through.
+    `acknowledge`: seen, nothing booked; what lies in suspense or is held stays there, and may be decided later."""
 
+    APPLY = "apply"
     CREDIT = "credit"
     REFUND = "refund"
     RELEASE = "release"
@@ -56,6 +62,8 @@ class Resolver:
         """
         if not reason.strip():
             raise Invalid("resolving an exception needs a reason", remedy="--reason '...'")
+        if how is Resolution.APPLY:
+            raise Invalid("applying needs an invoice", remedy="--to INV-000001")
         now = self._clock.now()
         with self._database.transaction() as session:
             asked = store.answer(session, exception_id, resolution=how, reason=reason, actor=actor, now=now)
@@ -65,7 +73,7 @@ class Resolver:
             if how is Resolution.RELEASE or (asked.kind == HELD_SENDER and how is not Resolution.ACKNOWLEDGE):
                 done = self._release(session, asked, how, reason)
             elif how is not Resolution.ACKNOWLEDGE:
-                done = self._book(session, asked, how, credited, reason)
+                done = self._book(session, asked, how, credited, (reason, actor))
             details = {"kind": asked.kind, "as": how, "booked": done}
             record(session, Deed(now, actor, "exception.resolve", asked.subject, reason, details))
         return done
@@ -78,7 +86,9 @@ class Resolver:
             raise Invalid(f"nothing is held: {asked.detail}", remedy="--as acknowledge")
         return release(session, asked, reason, self._clock.now())
 
-    def _book(self, session: Session, asked: store.Question, how: Resolution, given: Credited, reason: str) -> str:
+    def _book(
+        self, session: Session, asked: store.Question, how: Resolution, given: Credited, why: tuple[str, str]
+    ) -> str:
         assert asked.transfer_id is not None
         now, transfer = self._clock.now(), chain.by_id(session, asked.transfer_id)
         if transfer.state is not ChainState.FINAL:
@@ -86,21 +96,19 @@ class Resolver:
         token = tokens.known(session)[transfer.chain_id, transfer.token]
         payment = store.find(session, transfer.id, transfer.incarnation)
         assert payment is not None
+        reason, actor = why
         store.move(session, payment.id, DispositionEvent.RESOLVE, now, reason)
-        if how is Resolution.REFUND:
-            ledger.post(session, postings.refund_from_suspense(transfer, token, now))
-            return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
         owner = tenants.by_slug(session, given.tenant) if given.tenant else None
         owner_id = owner.id if owner else asked.tenant_id
         if owner_id is None:
-            raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose credit it is")
+            raise Invalid("nobody is known to be the payer", remedy="--tenant NAME says whose money it is")
+        if how is Resolution.REFUND:
+            owed = Refund(0, payment.id, owner_id, transfer.chain_id, transfer.token, transfer.units, refunds.OWED)
+            refunds.add(session, owed, refunds.Decision(actor, reason, now))
+            ledger.post(session, postings.refund_from_suspense(transfer, token, owner_id, now))
+            return f"{transfer.units} units of {token.symbol} are owed back; plan the refund to an address that two people checked"
         currency = pricing.currency(session)
-        rate = _rate(asked, given, transfer.mined_at)
-        value = value_at(rate.value, transfer.units, token.decimals, currency)
-        if given.rate is None and token.currency != currency.code:
-            raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="--rate says what it is worth")
-        if value <= 0:
-            raise Invalid(f"it is not worth {currency.code}'s smallest unit", remedy="resolve it as a refund")
+        value, rate = worth(asked, given, transfer, token, currency)
         entry = postings.credit_from_suspense(transfer, token, owner_id, currency.code, value, now)
         ledger.post(session, entry)
         store.give_rate(session, payment.id, rate)
@@ -108,6 +116,19 @@ class Resolver:
         credit.set_credit(session, transfer.id, grant, now)
         store.write(session, replace(payment.allocation, value=value, credited=value), currency.code, now)
         return f"{value} of {currency.code}'s smallest unit are the tenant's credit"
+
+
+def worth(
+    asked: store.Question, given: Credited, transfer: Transfer, token: Token, currency: Asset
+) -> tuple[int, Rate]:
+    """What suspended money is worth in the invoices' currency, and by which rate. Raises Invalid when a person must say more."""
+    rate = _rate(asked, given, transfer.mined_at)
+    value = value_at(rate.value, transfer.units, token.decimals, currency)
+    if given.rate is None and token.currency != currency.code:
+        raise Invalid(f"{token.symbol} is not worth {currency.code} at par", remedy="--rate says what it is worth")
+    if value <= 0:
+        raise Invalid(f"it is not worth {currency.code}'s smallest unit", remedy="resolve it as a refund")
+    return value, rate
 
 
 def _rate(asked: store.Question, given: Credited, mined_at: datetime) -> Rate:

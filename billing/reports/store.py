@@ -20,12 +20,17 @@ AT_ONCE: Final = 5_000
 
 _RECONCILIATION = """
     WITH paid AS (
-      SELECT invoice_id, sum(value_units) AS value FROM payment WHERE disposition = 'matched' GROUP BY invoice_id)
+      SELECT invoice_id, sum(value) AS value FROM (
+        SELECT invoice_id, value_units AS value FROM payment WHERE disposition = 'matched'
+        UNION ALL SELECT invoice_id, applied_units FROM assignment WHERE ended_at IS NULL) AS x GROUP BY invoice_id)
     SELECT i.number, n.slug AS tenant, coalesce(nullif(n.legal_name, ''), n.name) AS tenant_name, i.currency,
            i.exponent, i.amount_due, i.status AS invoice_status, a.address,
            t.id AS transfer_id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index, t.block_number,
            t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,
-           p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units, p.rate,
+           p.kind, p.disposition, p.value_units,
+           CASE p.disposition WHEN 'resolved' THEN 0 ELSE p.applied_units END AS applied_units,
+           CASE p.disposition WHEN 'resolved' THEN p.value_units ELSE p.credited_units END AS credited_units,
+           p.written_off_units, p.rate,
            p.rate_source, coalesce(paid.value, 0) AS paid_value,
            (SELECT string_agg(e.id::text, ' ' ORDER BY e.id) FROM entry e
              WHERE (e.transfer_id = t.id AND e.incarnation = t.incarnation)
@@ -37,6 +42,19 @@ _RECONCILIATION = """
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
       LEFT JOIN paid ON paid.invoice_id = i.id
      WHERE i.period && tstzrange(:start, :end)
+    UNION ALL
+    SELECT i.number, n.slug, coalesce(nullif(n.legal_name, ''), n.name), i.currency, i.exponent, i.amount_due, i.status,
+           t.to_address, t.id, t.chain_id, t.token_address,
+           t.units, t.state, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address,
+           c.cursor_number, 'assigned', p.disposition, 0, s.applied_units, -s.applied_units, s.written_off_units, p.rate,
+           p.rate_source, coalesce(paid.value, 0),
+           (SELECT string_agg(e.id::text, ' ' ORDER BY e.id) FROM entry e
+             WHERE e.invoice_id = i.id AND e.kind = 'allocation')
+      FROM assignment s JOIN invoice i ON i.id = s.invoice_id JOIN tenant n ON n.id = i.tenant_id
+      JOIN payment p ON p.id = s.payment_id JOIN transfer t ON t.id = p.transfer_id
+      LEFT JOIN chain_state c ON c.chain_id = t.chain_id
+      LEFT JOIN paid ON paid.invoice_id = i.id
+     WHERE s.ended_at IS NULL AND i.period && tstzrange(:start, :end)
     UNION ALL
     SELECT '', '', '', '', 0, 0, '', a.address, t.id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index,
            t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,

@@ -76,8 +76,8 @@ Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 Finance = Annotated[Caller, Depends(Allow(KeyRole.FINANCE))]
 """Decides what is billed."""
 
-OperatorOrFinance = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.FINANCE))]
-"""Gives tenants the addresses that they pay to."""
+Desk = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.FINANCE))]
+"""Decides about money that waits, who it is owed to, and where tenants pay."""
 
 Pusher = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.GATEWAY))]
 """Pushes events."""

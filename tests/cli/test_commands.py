@@ -61,7 +61,9 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("compliance", "tenant", "show"): (("acme",), {"tenant", "legal_name", "country", "reseller", "kyc", "history", "attestations", "refused"}),
     ("device", "list"): ((), {"device", "model", "profile", "host", "source", "in_service_from", "retired_at"}),
     ("doctor",): ((), {"what", "ok", "detail"}),
-    ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "status", "created_at"}),
+    ("exception", "list"): ((), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
+    ("exception", "odd"): ((), {"kind", "tenant", "invoice", "amount", "currency", "since", "suggestion", "suggestions"}),
+    ("exception", "show"): (("1",), {"id", "kind", "tenant", "invoice", "detail", "suggestion", "suggestions", "status", "created_at"}),
     ("invoice", "list"): ((), {"number", "tenant", "period", "status", "currency", "total", "credits", "amount_due", "paid", "remaining", "issued_at", "due_at", "address", "digest", "replaces", "url"}),
     ("invoice", "preview"): (("--period", "PERIOD"), {"payer", "tenant", "description", "seconds", "unit_price", "amount", "currency", "coverage", "bridged", "note"}),
     ("invoice", "run"): (("--period", "PERIOD"), set()),
@@ -78,6 +80,9 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("owner", "payees"): ((), {"owner", "chain", "address", "proposed_by", "proposed_at", "confirmed_by", "confirmed_at", "ended_at"}),
     ("owner", "payout-plan"): (("anvil", "--token", "USDC"), {"chain", "chain_id", "treasury", "token", "amount_units", "treasury_units", "transactions", "left_out"}),
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
+    ("payee", "list"): ((), {"id", "tenant", "chain", "chain_id", "address", "state", "reason", "proposed_by", "confirmed_by"}),
+    ("refund", "list"): ((), {"id", "tenant", "amount", "amount_units", "token", "chain", "state", "payee", "came_in", "paid_in"}),
+    ("refund", "plan"): (("anvil",), {"chain", "chain_id", "transactions", "without_payee", "treasury_lacks"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),
     ("restore",): ((), {"invoices", "credit_notes", "deposits", "unissued"}),
@@ -96,7 +101,14 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("wallet", "show"): ((), {"pin", "factory", "implementation", "treasury", "flusher", "accepted_chains", "generations"}),
 }  # fmt: skip
 """{command: (arguments, keys that scripts may rely on)}."""
-MAY_BE_EMPTY = (("apikey", "list"), ("books", "list"), ("compliance", "lists"), ("meter", "exclusions", "list"))
+MAY_BE_EMPTY = (
+    ("apikey", "list"),
+    ("books", "list"),
+    ("compliance", "lists"),
+    ("meter", "exclusions", "list"),
+    ("payee", "list"),
+    ("refund", "list"),
+)
 
 
 @pytest.mark.parametrize("path", LISTINGS, ids=" ".join)

@@ -167,7 +167,7 @@ def test_credit_is_not_used_while_its_payment_is_allocated_anew(made: World, mon
                 session.rollback()
         return allocate(*given)
 
-    monkeypatch.setattr("billing.reconciliation.reconciler.allocate", meanwhile)
+    monkeypatch.setattr("billing.reconciliation.allocator.allocate", meanwhile)
     made.app.reconciler.tick()
     other.close()
     assert len(waited) == 1 and "lock timeout" in waited[0]

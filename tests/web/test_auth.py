@@ -29,6 +29,13 @@ RULES: Final = {
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
     ("GET", "/api/v1/tenants/{slug}/cycle"): STAFF,
     ("POST", "/api/v1/tenants/{slug}/cycle"): {O},
+    ("GET", "/api/v1/tenants/{slug}/deposit-address"): EVERYBODY,
+    ("GET", "/api/v1/tenants/{slug}/deposit-address/document"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/deposit-address"): {O, F},
+    ("GET", "/api/v1/tenants/{slug}/credit"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/credit"): {F},
+    ("GET", "/api/v1/tenants/{slug}/runway"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/prepaid"): {O, F},
     ("GET", "/api/v1/exclusions"): STAFF,
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
@@ -62,6 +69,13 @@ RULES: Final = {
     ("POST", "/api/v1/compliance/tenants/{slug}/kyc"): {O, F},
     ("POST", "/api/v1/compliance/tenants/{slug}/attestations"): {O, F},
     ("POST", "/api/v1/compliance/tenants/{slug}/attestations/revoke"): {O, F},
+    ("GET", "/api/v1/exceptions/{exception}"): STAFF,
+    ("POST", "/api/v1/exceptions/{exception}/resolve"): {O, F},
+    ("GET", "/api/v1/payees"): STAFF,
+    ("POST", "/api/v1/payees"): {O, F},
+    ("POST", "/api/v1/payees/{payee}/confirm"): {O, F},
+    ("POST", "/api/v1/payees/{payee}/revoke"): {O, F},
+    ("GET", "/api/v1/refunds"): STAFF,
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
@@ -74,6 +88,8 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/tenants/{slug}/cycle"): {"every": "week"},
+    ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
+    ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": False, "reason": "trusted"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {
@@ -99,6 +115,15 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "reference": "letter of KEY",
         "reason": "withdrawn",
     },
+    ("POST", "/api/v1/exceptions/{exception}/resolve"): {"as": "acknowledge", "reason": "seen by us"},
+    ("POST", "/api/v1/payees"): {
+        "tenant": "acme",
+        "chain_id": 31337,
+        "address": "0x" + "5e" * 20,
+        "reason": "by phone",
+    },
+    ("POST", "/api/v1/payees/{payee}/confirm"): {"reason": "called back"},
+    ("POST", "/api/v1/payees/{payee}/revoke"): {"reason": "moved"},
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
@@ -138,20 +163,26 @@ def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
             assert rule is not None and rule.roles == RULES[(min(route.methods or ()), route.path)]
 
 
-def called(one: Client, method: str, path: str, number: str) -> int:
+def called(one: Client, method: str, path: str, number: str, row: int = 1) -> int:
+    """`row` is what this caller decides about, where a decision is made once."""
     reference = "fans" if "maintenance" in path else "lease-acme"
-    url = path.format(
-        slug="acme",
-        reference=reference,
-        number=number,
-        exclusion=1 if "accept" in path else 2,
-        report="journal",
-        period="2026-11",
-        name="journal.csv",
-    ) + QUERIES.get(path, "")
+    places = {
+        "slug": "acme",
+        "reference": reference,
+        "number": number,
+        "exclusion": 1 if "accept" in path else 2,
+        "exception": row,
+        "payee": row,
+        "report": "journal",
+        "period": "2026-11",
+        "name": "journal.csv",
+    }
+    url = path.format(**places) + QUERIES.get(path, "")
     body = {**BODIES.get((method, path), {})}
     if body.get("reference") == "letter of KEY":  # each caller has a paper of its own
         body["reference"] = one.key[4:12] or "letter"
+    if path == "/api/v1/payees" and body:
+        body["address"] = f"0x{row}" + "b" * 39
     return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
 
 
@@ -165,7 +196,11 @@ def test_every_role_on_every_route(scene: Scene) -> None:
             text(
                 "INSERT INTO exclusion (gpu_id, during, reason, evidence, state, recorded_at)"
                 " SELECT id, tstzrange('2026-10-01', '2026-10-02'), 'missing', 'source:s', 'proposed', now()"
-                " FROM gpu CROSS JOIN generate_series(1, 2)"
+                " FROM gpu CROSS JOIN generate_series(1, 2);"
+                "INSERT INTO exception (kind, subject, detail, suggestion, status, resolution, reason, resolved_by, created_at)"
+                " SELECT 'native_coin', 'coin ' || n, 'coin', '', 'open', '', '', '', now() FROM generate_series(1, 2) n;"
+                "INSERT INTO payee (tenant_id, chain_id, address, reason, proposed_by, proposed_at)"
+                " SELECT 1, n, '0x' || repeat('a', 39) || n, 'by phone', 'cli:ann', now() FROM generate_series(1, 2) n"
             )
         )
     scene.over(month(2026, 12))
@@ -175,7 +210,7 @@ def test_every_role_on_every_route(scene: Scene) -> None:
     for (method, path), allowed in sorted(RULES.items()):
         assert called(nobody, method, path, invoice.number) == 401, path
         for role, caller in callers.items():
-            status = called(caller, method, path, invoice.number)
+            status = called(caller, method, path, invoice.number, 2 if role is F else 1)
             if role in allowed:
                 assert status in (200, 201, 204), (role, method, path, status)
             else:

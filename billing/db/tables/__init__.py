@@ -33,6 +33,7 @@ from billing.db.tables import (  # noqa: E402
     roles,
     tenants,
     trail,
+    treasury,
     wallets,
 )
 
@@ -56,5 +57,6 @@ __all__ = [
     "roles",
     "tenants",
     "trail",
+    "treasury",
     "wallets",
 ]

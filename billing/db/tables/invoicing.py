@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, CheckConstraint, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
@@ -132,12 +132,33 @@ class TenantCreditRow(SQLModel, table=True):
 
 
 class CreditUseRow(SQLModel, table=True):
-    """Credit that an invoice used; a void gives it back with a negative row. Append only."""
+    """Credit that an invoice used, or that is owed back; a void gives it back with a negative row. Append only."""
 
     __tablename__: ClassVar[Any] = "credit_use"
+    __table_args__ = (CheckConstraint("num_nonnulls(invoice_id, refund_id) = 1", name="one_use"),)
 
     id: int | None = key()
     credit_id: int = ref("tenant_credit.id", index=True)
-    invoice_id: int = ref("invoice.id", index=True)
+    invoice_id: int | None = ref_or_none("invoice.id", index=True)
+    refund_id: int | None = ref_or_none("refund.id")
     units: int = Field(sa_type=Units)
     created_at: datetime = Field(sa_type=UtcTime)
+
+
+class WriteOffRow(SQLModel, table=True):
+    """Somebody decided that an invoice will not be paid. `units` is what of it is given up now: payments take it back. A void
+    ends it."""
+
+    __tablename__: ClassVar[Any] = "write_off"
+    __table_args__ = (
+        Index("uq_write_off_one_standing", "invoice_id", unique=True, postgresql_where=text("ended_at is null")),
+        CheckConstraint("units >= 0", name="units"),
+    )
+
+    id: int | None = key()
+    invoice_id: int = ref("invoice.id")
+    units: int = Field(default=0, sa_type=Units)
+    decided_by: str
+    reason: str
+    created_at: datetime = Field(sa_type=UtcTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)

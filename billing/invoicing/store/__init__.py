@@ -25,6 +25,7 @@ from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
 from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
+from billing.invoicing.store import writeoffs
 from billing.ledger import store as ledger
 from billing.pricing.rating import LineKind, Metered
 
@@ -144,7 +145,7 @@ class Filter:
 
 
 def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
-    """Invoices by age, with what the ledger says is still owed."""
+    """Invoices by age, with what is still owed: what the ledger says, and what was given up."""
     query = (
         select(InvoiceRow, TenantRow, PaymentAddressRow.address)
         .join(TenantRow, col(TenantRow.id) == InvoiceRow.tenant_id)
@@ -165,6 +166,7 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
             query = query.where(col(column) == wanted)
     found = session.exec(query if only.limit is None else query.limit(only.limit)).all()
     owed = ledger.remaining(session, [row.id for row, _, _ in found if row.id is not None])
+    lost = writeoffs.given_up(session, [row.id for row, _, _ in found if row.id is not None])
     replaced = {row.replaces_id for row, _, _ in found if row.replaces_id is not None}
     numbers = dict(
         session.exec(select(col(InvoiceRow.id), col(InvoiceRow.number)).where(col(InvoiceRow.id).in_(replaced))).all()
@@ -182,7 +184,7 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
             total=row.total,
             credits=row.credits,
             amount_due=row.amount_due,
-            remaining=owed.get(row.id or 0, 0),
+            remaining=owed.get(row.id or 0, 0) + lost.get(row.id or 0, 0),
             issued_at=row.issued_at,
             due_at=row.due_at,
             digest=Hash32(row.digest),

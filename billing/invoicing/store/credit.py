@@ -88,7 +88,8 @@ def lock(session: Session, invoice_id: int) -> None:
     session.execute(
         text(
             "SELECT c.id FROM tenant_credit c JOIN payment p ON p.transfer_id = c.transfer_id"
-            " WHERE p.invoice_id = :invoice ORDER BY c.id FOR UPDATE OF c"
+            " WHERE p.invoice_id = :invoice OR p.id IN (SELECT a.payment_id FROM assignment a"
+            "  WHERE a.invoice_id = :invoice AND a.ended_at IS NULL) ORDER BY c.id FOR UPDATE OF c"
         ),
         {"invoice": invoice_id},
     )
@@ -180,6 +181,7 @@ def _cover(session: Session, credit: TenantCreditRow, now: datetime) -> None:
     ).all()
     left = credit.units - _used(session, [credit.id]).get(credit.id, 0)
     for credit_id, invoice_id, units in uses:
+        assert invoice_id is not None  # only invoices are restored
         moved = min(int(units), left)
         if moved > 0:
             left -= moved

@@ -12,7 +12,8 @@ from billing.notices.notice import NoticeType
 
 _DEBT: Final = """
     SELECT i.number, i.currency, i.exponent, i.due_at, i.issued_at, i.pay_token, t.id AS tenant_id, t.slug,
-     (SELECT coalesce(sum(p.units), 0) FROM posting p WHERE p.invoice_id = i.id AND p.account = 'receivable') AS remaining,
+     (SELECT coalesce(sum(p.units), 0) FROM posting p WHERE p.invoice_id = i.id AND p.account = 'receivable')
+     + (SELECT coalesce(sum(w.units), 0) FROM write_off w WHERE w.invoice_id = i.id AND w.ended_at IS NULL) AS remaining,
      EXISTS (SELECT FROM payment_address a JOIN transfer t ON t.to_address = a.address
        WHERE a.invoice_id = i.id AND t.state = 'seen') AS is_paying
       FROM invoice i JOIN tenant t ON t.id = i.tenant_id"""

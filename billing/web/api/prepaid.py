@@ -20,7 +20,7 @@ from billing.invoicing.store import credit, deposits, prepaid
 from billing.pricing import store as pricing
 from billing.web import store
 from billing.web.api.invoices import document_response
-from billing.web.auth import Caller, Finance, OperatorOrFinance, StaffOrTenant
+from billing.web.auth import Caller, Desk, Finance, StaffOrTenant
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
@@ -89,7 +89,7 @@ def get_deposit_document(
 
 @router.post("/{slug}/deposit-address", summary="Make a tenant's deposit address", response_model=DepositOut)
 def make_deposit_address(
-    web: Web, caller: OperatorOrFinance, slug: SlugPath, body: NewDeposit, key: IdempotencyKey = None
+    web: Web, caller: Desk, slug: SlugPath, body: NewDeposit, key: IdempotencyKey = None
 ) -> Response:
     """Makes it once (201), and answers it afterwards (200)."""
     given: list[Shown] = []
@@ -205,9 +205,7 @@ def get_runway(
 
 
 @router.post("/{slug}/prepaid", summary="Let a tenant pay before it uses", response_model=RunwayOut)
-def set_prepaid(
-    web: Web, caller: OperatorOrFinance, slug: SlugPath, body: NewTerms, key: IdempotencyKey = None
-) -> Response:
+def set_prepaid(web: Web, caller: Desk, slug: SlugPath, body: NewTerms, key: IdempotencyKey = None) -> Response:
     """All terms are set anew: what is left out holds no more. `prepaid` false: it pays after it used, as everybody."""
 
     def write(joined: Joined, session: Session) -> Answer:

@@ -39,7 +39,11 @@ def find(session: Session, transfer_id: int, incarnation: int) -> Payment | None
     row = session.exec(
         select(PaymentRow).where(PaymentRow.transfer_id == transfer_id, PaymentRow.incarnation == incarnation)
     ).first()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
+
+
+def by_id(session: Session, payment_id: int) -> Payment:
+    return payment_of(session.get_one(PaymentRow, payment_id))
 
 
 def booked(session: Session, transfer_id: int, incarnation: int) -> bool:
@@ -55,10 +59,10 @@ def standing(session: Session, transfer_id: int) -> list[Payment]:
         .where(PaymentRow.transfer_id == transfer_id, PaymentRow.disposition != Disposition.REVERSED)
         .order_by(col(PaymentRow.incarnation))
     )
-    return [_payment(row) for row in rows]
+    return [payment_of(row) for row in rows]
 
 
-def _payment(row: PaymentRow) -> Payment:
+def payment_of(row: PaymentRow) -> Payment:
     kind = MatchKind(row.kind) if row.kind else MatchKind.DUST
     allocation = Allocation(
         row.id or 0,
@@ -132,10 +136,10 @@ def matched(session: Session, invoice_id: int) -> list[tuple[Payment, Incoming]]
             col(TransferRow.log_index),
         )
     ).all()
-    used = _credit_used(session, [transfer.id for _, transfer in rows if transfer.id is not None])
+    used = credit_used(session, [transfer.id for _, transfer in rows if transfer.id is not None])
     return [
         (
-            _payment(row),
+            payment_of(row),
             Incoming(
                 row.id or 0,
                 (transfer.chain_id, transfer.token_address),
@@ -150,7 +154,8 @@ def matched(session: Session, invoice_id: int) -> list[tuple[Payment, Incoming]]
     ]
 
 
-def _credit_used(session: Session, transfer_ids: Sequence[int]) -> dict[int, int]:
+def credit_used(session: Session, transfer_ids: Sequence[int]) -> dict[int, int]:
+    """{transfer id: what was used of the credit that came out of it}."""
     rows = session.execute(
         text(
             "SELECT c.transfer_id, sum(u.units) AS units FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id"
@@ -175,6 +180,14 @@ def give_rate(session: Session, payment_id: int, rate: Rate) -> None:
     """Record what a payment is valued at, who says so, and since when. It stays as long as the payment stands."""
     row = session.get_one(PaymentRow, payment_id)
     row.rate, row.rate_source, row.rate_at = rate.value, rate.source, rate.at
+    session.add(row)
+    session.flush()
+
+
+def give_tenant(session: Session, payment_id: int, tenant_id: int) -> None:
+    """A person found out whose payment it is, where nobody knew."""
+    row = session.get_one(PaymentRow, payment_id)
+    row.tenant_id = row.tenant_id or tenant_id
     session.add(row)
     session.flush()
 
@@ -316,9 +329,9 @@ def _close(session: Session, row: ExceptionRow, reason: str, now: datetime) -> N
 
 
 def exceptions(
-    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000
+    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000, only: int | None = None
 ) -> list[dict[str, Any]]:
-    """Exceptions with the tenant, invoice and transaction that they are about, by age."""
+    """Exceptions with the tenant, invoice and transaction that they are about, by age; or only the one of an id."""
     query = (
         select(ExceptionRow, TenantRow.slug, InvoiceRow.number, TransferRow.tx_hash)
         .join(TenantRow, col(TenantRow.id) == ExceptionRow.tenant_id, isouter=True)
@@ -330,6 +343,8 @@ def exceptions(
     )
     if status is not None:
         query = query.where(ExceptionRow.status == status)
+    if only is not None:
+        query = query.where(ExceptionRow.id == only)
     return [
         {
             **row.model_dump(exclude={"subject", "transfer_id", "invoice_id", "tenant_id"}),
