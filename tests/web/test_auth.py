@@ -88,6 +88,7 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/tenants/{slug}/cycle"): {"every": "week"},
+    ("POST", "/api/v1/tenants/{slug}/deposit-address"): {"renew": False},
     ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
     ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": False, "reason": "trusted"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
@@ -189,6 +190,7 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    scene.deposit("acme")
     scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
     scene.app.payer.propose("acme", 31337, Address("0x" + "12" * 20), reason="told", actor="test")
     with scene.app.database.transaction() as session:
