@@ -174,7 +174,7 @@ def _matches(facts: Facts, value: int) -> Iterator[Suggestion]:
         )
     if facts.open:
         yield _apply(_oldest(facts.open, value), value, "the oldest invoices first")
-    for one in facts.senders[:1]:
+    for one in () if facts.tenant else facts.senders[:1]:
         yield _apply([one], value, f"its sender paid for {one.tenant} before; an exchange's address pays for many")
 
 
