@@ -22,9 +22,10 @@ router = APIRouter(prefix="/api/v1/payments", tags=["payments"], responses=PROBL
 
 
 class PaymentOut(BaseModel):
-    """`status` is how sure the chain is of the transfer, `disposition` what was done with it. `kind` says what it was to
-    its invoice; the amounts after it are decimal text in the invoice's currency, and empty without one. `rate` is what one
-    token was valued at; who said so, and since when it held, come after it. All three are empty while nobody valued it."""
+    """`status` is how sure the chain is of the transfer, `disposition` what was done with it: one that is `held` is being
+    checked, and counts for nothing yet. `kind` says what it was to its invoice; the amounts after it are decimal text in the
+    invoice's currency, and empty without one. `rate` is what one token was valued at; who said so, and since when it held, come
+    after it. All three are empty while nobody valued it."""
 
     id: int
     invoice: str | None
