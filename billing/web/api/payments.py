@@ -21,9 +21,9 @@ router = APIRouter(prefix="/api/v1/payments", tags=["payments"], responses=PROBL
 
 
 class PaymentOut(BaseModel):
-    """`status` is how sure the chain is of the transfer, `disposition` what was done with it. `kind` says what it was to
-    its invoice, or `top_up`; then `deposit` is the number of the deposit document. The amounts after it are decimal text in the
-    document's currency, and empty without one. `rate` is what one
+    """`status` is how sure the chain is of the transfer, `disposition` what was done with it: one that is `held` is being
+    checked, and counts for nothing yet. `kind` says what it was to its invoice, or `top_up`; then `deposit` is the number of the
+    deposit document. The amounts after it are decimal text in the document's currency, and empty without one. `rate` is what one
     token was valued at; who said so, and since when it held, come after it. All three are empty while nobody valued it."""
 
     id: int
