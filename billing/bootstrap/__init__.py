@@ -5,16 +5,16 @@ Does not own: any rule; what the settings mean (settings).
 Invariants: a part is built when it is first used, so that a command which needs no chain does not load its libraries.
 """
 
-from billing.bootstrap.books import BookParts
 from billing.bootstrap.ground import UNFENCED
 from billing.bootstrap.ground import Fence as Fence
 from billing.bootstrap.ground import Fences as Fences
 from billing.bootstrap.ground import unfenced as unfenced
+from billing.bootstrap.papers import PaperParts
 from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(BookParts):
+class App(PaperParts):
     """Everything, wired. `close` it when done."""
 
 

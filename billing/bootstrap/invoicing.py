@@ -1,28 +1,21 @@
 """Prices, invoices, and who is told of them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import Final
 
 from billing.bootstrap.chains import offers_of
 from billing.bootstrap.metering import MeteringParts
-from billing.chain import store as chain_store
-from billing.db.engine import Session
 from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.dunner import Dunner, Steps
 from billing.invoicing.issuer import House, Issuer
-from billing.invoicing.restorer import Restored, Restorer
 from billing.notices.deliverer import Deliverer
 from billing.notices.store import Wants
 from billing.pricing.rater import Rater
 from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
-
-CLOCKS_APART: Final = timedelta(hours=1)
-"""How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
 
 
 class InvoicingParts(MeteringParts):
@@ -55,18 +48,22 @@ class InvoicingParts(MeteringParts):
         return forwarder_wallet(wanted.treasury, TreasuryKind(wanted.treasury_kind), wanted.flusher)
 
     @cached_property
-    def issuer(self) -> Issuer:
+    def house(self) -> House:
         issuer = self.settings.issuer
         offers = tuple(offer for one in self.settings.chains for offer in offers_of(one))
-        house = House(
+        return House(
             Party(name=issuer.name, address=issuer.address, tax_id=issuer.tax_id),
             issuer.series,
             self.wallet,
             self.account,
             offers,
             self.settings.public_url,
+            issuer.tax_office(),
         )
-        return Issuer(self.database, self.clock, self.drafter, self.archive, house, self._fences.invoicer)
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        return Issuer(self.database, self.clock, self.drafter, self.archive, self.house, self._fences.invoicer)
 
     @property
     def suspend_after(self) -> timedelta | None:
@@ -99,15 +96,3 @@ class InvoicingParts(MeteringParts):
             wants[MailReceiver.name] = Wants(frozenset(kind.value for kind in mail.types), by_mail=True)
         self._closing += [receiver.close for receiver in receivers]
         return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)
-
-    @cached_property
-    def restorer(self) -> Restorer:
-        def read_again(session: Session, since: datetime) -> None:
-            chain_store.request_rewind(session, since - CLOCKS_APART)
-
-        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
-
-    def restore(self, *, actor: str) -> Restored:
-        """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
-        because nobody watched those addresses meanwhile."""
-        return self.restorer.restore(actor=actor)

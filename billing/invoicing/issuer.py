@@ -1,7 +1,7 @@
 """Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -13,20 +13,22 @@ from billing.db.engine import Database, Session
 from billing.invoicing import compose, cycle, postings, store, told
 from billing.invoicing import document as documents
 from billing.invoicing.archive import Archive, Prepared
-from billing.invoicing.compose import Header, nonce, pay_token
-from billing.invoicing.document import ForwarderTerms, Party, RateRule, Replaced, Settlement, XpubTerms
+from billing.invoicing.compose import Header, TakenBack, nonce, pay_token
+from billing.invoicing.document import ForwarderTerms, InvoiceDocument, Party, RateRule, Replaced, Settlement, XpubTerms
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
-from billing.invoicing.store import credit
+from billing.invoicing.store import credit, notes
 from billing.invoicing.store import periods as invoiced
+from billing.invoicing.tax import TaxOffice
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
 from billing.pricing import store as pricing
+from billing.tenants.tenant import checked_order
 from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
 from billing.wallets.hd import AccountKey
@@ -62,6 +64,20 @@ class House:
     account: AccountKey | None
     offers: tuple[Offer, ...]
     public_url: str = ""
+    tax_office: TaxOffice | None = None
+
+
+def require_reason(what: str, reason: str) -> None:
+    """Raises Invalid: the reason is printed on the credit note."""
+    if not 0 < len(reason.strip()) <= REASON_MAX or not reason.isprintable():
+        raise Invalid(f"{what} needs a reason of at most {REASON_MAX} printable characters", remedy="--reason '...'")
+
+
+def invoice_document(session: Session, invoice_id: int) -> InvoiceDocument:
+    """An issued invoice's document."""
+    parsed = documents.parse(store.document(session, invoice_id))
+    assert isinstance(parsed, InvoiceDocument)
+    return parsed
 
 
 class Issuer:
@@ -94,20 +110,24 @@ class Issuer:
             payers = payers.union(*invoiced.adjustable(session, period).values())
         return bool(payers - store.payers_with_invoice(session, period).keys())
 
-    def run(self, period: Span, payer: str = "", *, actor: str = "daemon") -> list[Invoice]:
-        """Issue the invoices of a period: everybody's that has none yet, or one payer's (then also after a void).
+    def run(self, period: Span, payer: str = "", *, actor: str = "daemon", purchase_order: str = "") -> list[Invoice]:
+        """Issue the invoices of a period: everybody's that has none yet, or one payer's (then also after a void), which may
+        have a purchase order of its own.
 
         Raises Conflict while the period or its readings are not complete, or something used has no price.
         """
         cycle.require_over(period, self._clock.now())
+        if purchase_order and not payer:
+            raise Invalid("a purchase order is one payer's", remedy="name the tenant")
+        order = checked_order(purchase_order)
         issued: list[Invoice] = []
-        while batch := self._issue_batch(period, payer, actor):
+        while batch := self._issue_batch(period, payer, actor, order):
             issued += batch
             if len(batch) < BATCH:
                 break
         return issued
 
-    def _issue_batch(self, period: Span, payer: str, actor: str) -> list[Invoice]:
+    def _issue_batch(self, period: Span, payer: str, actor: str, order: str) -> list[Invoice]:
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._fence(session)
@@ -117,7 +137,8 @@ class Issuer:
             drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
             prepared, ids = [], []
             for draft in drafts[:BATCH]:
-                one, invoice_id = self._write(session, draft, now, actor)
+                ordered = replace(draft, purchase_order=order or draft.purchase_order)
+                one, invoice_id = self._write(session, ordered, now, actor)
                 prepared.append(one)
                 ids.append(invoice_id)
             if prepared:
@@ -145,6 +166,7 @@ class Issuer:
             replaces=Replaced(number=replaced[1], digest=replaced[2]) if replaced else None,
             wallet=self._terms(index) if due else None,
             settlement=self._settlement(session, generation, draft.currency.code) if due else [],
+            tax_office=self._house.tax_office,
         )
         document = compose.invoice(draft, header)
         content = documents.canonical(document)
@@ -173,10 +195,7 @@ class Issuer:
     def void(self, number: str, *, reason: str, actor: str) -> str:
         """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced
         again. Raises Invalid without a reason, Conflict when it is not open, or money was paid on it."""
-        if not 0 < len(reason.strip()) <= REASON_MAX or not reason.isprintable():
-            raise Invalid(
-                f"voiding {number} needs a reason of at most {REASON_MAX} printable characters", remedy="--reason '...'"
-            )
+        require_reason(f"voiding {number}", reason)
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._guard.check(session, now)
@@ -185,14 +204,17 @@ class Issuer:
             invoice = store.by_id(session, invoice_id)
             store.move(session, invoice.id, InvoiceEvent.VOID, now)
             if invoice.paid:
-                raise Conflict(f"{number} has payments on it", remedy="it cannot be voided; wait for credit notes")
+                raise Conflict(f"{number} has payments on it", remedy=f"stablemeter invoice credit {number}")
+            if invoice.noted:
+                raise Conflict(f"{number} has credit notes on it", remedy=f"stablemeter invoice credit {number}")
             series = credit_note_series(self._house.series)
             note = number_text(series, store.next_counter(session, series))
             header = Header(self._house.issuer, note, nonce(), now, None, None, [])
-            document = compose.credit_note(invoice, header, reason)
+            taken_back = TakenBack(invoice_document(session, invoice.id), invoice.digest)
+            document = compose.void_note(taken_back, header, reason)
             content = documents.canonical(document)
             digest = documents.digest(content)
-            store.add_credit_note(session, document, content, digest, invoice)
+            notes.add(session, notes.Issued(document, content, digest, invoice.total, invoice.tax, {}), invoice.id)
             pricing.cancel(session, invoice.id)
             credit.give_back(session, invoice.id, now)
             ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)

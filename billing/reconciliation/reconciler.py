@@ -226,7 +226,7 @@ class Reconciler:
         standing = store.matched(session, invoice.id)
         incoming = [_incoming(one, accepted[one.token]) for _, one in standing]
         tolerance = next(t for t in tenants.listed(session) if t.id == invoice.tenant_id).tolerance_units
-        owed = Owed(invoice.amount_due, invoice.currency, tolerance, invoice.due_at)
+        owed = Owed(invoice.claim, invoice.currency, tolerance, invoice.due_at)
         before = [payment.allocation for payment, _ in standing] + ([taken_back.allocation] if taken_back else [])
         after = allocate(owed, incoming)
         key = (invoice.id, invoice.tenant_id, invoice.number, invoice.currency.code)
@@ -250,6 +250,10 @@ class Reconciler:
             )
             credit.set_credit(session, transfer.id, grant, now)
         self._settle_status(session, invoice, done)
+
+    def reallocate(self, session: Session, invoice_id: int) -> None:
+        """What is asked for on an invoice changed: allocate its payments anew. The caller holds the invoice's lock."""
+        self._reallocate(session, invoicing.by_id(session, invoice_id), Settled())
 
     def _ask_about_used(self, session: Session, transfer_id: int, invoice: Invoice) -> int:
         """Only final credit is used; so it takes a person who rewinds a chain to take a transfer back whose credit was."""

@@ -10,6 +10,7 @@ from billing.db import migrate
 from billing.web import auth, errors
 from billing.web.api import (
     conservation,
+    credit_notes,
     devices,
     events,
     exceptions,
@@ -40,6 +41,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     conservation.router,
     events.router,
     invoices.router,
+    credit_notes.router,
     payments.router,
     exceptions.router,
 )

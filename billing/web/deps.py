@@ -16,6 +16,8 @@ from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.events.ingester import Ingester
+from billing.invoicing.noter import Noter
+from billing.papers.printer import Printer
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
 
@@ -33,6 +35,8 @@ class Wired:
         self.clock: Clock = app.clock
         self.registrar: Registrar = app.registrar
         self.ingester: Ingester = app.ingester
+        self.noter: Noter = app.noter
+        self.printer: Printer = app.printer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

@@ -1,0 +1,176 @@
+"""Taxes, purchase orders and credit notes in part: in the document, in the books, and after any order of events."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from billing.core.errors import Conflict, Invalid
+from billing.core.money import Asset
+from billing.invoicing import document as documents
+from billing.invoicing import store
+from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
+from billing.invoicing.goodwill import Wish
+from billing.invoicing.lifecycle import InvoiceStatus
+from billing.invoicing.store import credit, notes
+from billing.invoicing.tax import Exchange, TaxOffice
+from billing.tenants.registrar import Details, TaxChange
+from billing.tenants.tax import TaxKind, TaxRule
+from tests.invoicing.test_adjustments import Site, december, site
+from tests.world import PERIOD, World, issued, metered, usd, world
+
+__all__ = ["site"]
+GST = TaxRule(TaxKind.STANDARD, "GST", Decimal("0.10"))
+
+
+@pytest.fixture
+def made(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with world(database_url, tmp_path) as one:
+        yield one
+
+
+def invoice_document(site: Site, invoice_id: int) -> InvoiceDocument:
+    with site.app.database.transaction() as session:
+        parsed = documents.parse(store.document(session, invoice_id))
+    assert isinstance(parsed, InvoiceDocument)
+    return parsed
+
+
+def note_document(site: Site, number: str) -> CreditNoteDocument:
+    with site.app.database.transaction() as session:
+        parsed = documents.parse(notes.document(session, notes.by_number(session, number).id))
+    assert isinstance(parsed, CreditNoteDocument)
+    return parsed
+
+
+def balance(site: Site, account: str) -> int:
+    (found,) = site.rows(f"SELECT coalesce(sum(units), 0)::bigint FROM posting WHERE account = '{account}'")
+    return int(found[0])
+
+
+def test_tax_is_once_on_the_sum_in_the_document_and_in_the_books(site: Site) -> None:
+    site.app.registrar.set_tax("acme", TaxChange(GST), actor="test")
+    site.app.registrar.set_details("acme", Details("2 Side Street\u00b7Perth", "ABN 1", "PO-1"), actor="test")
+    office = TaxOffice(Asset("AUD", 2), {"USD": Exchange(Decimal("1.5"), "RBA", "2026-10-31")})
+    site.app.issuer._house = replace(site.app.house, tax_office=office)
+    (invoice,) = site.app.issuer.run(PERIOD, "acme", actor="test", purchase_order="PO-2")
+    parsed = invoice_document(site, invoice.id)
+    assert (parsed.subtotal, parsed.total, parsed.amount_due) == ("200.00", "220.00", "220.00")
+    assert [(one.name, one.rate, one.amount) for one in parsed.tax] == [("GST", "0.1", "20.00")]
+    assert (parsed.tenant.tax_id, parsed.tenant.address) == ("ABN 1", "2 Side Street\u00b7Perth")
+    assert parsed.purchase_order == invoice.purchase_order == "PO-2", "an invoice's own before the tenant's"
+    assert parsed.tax_currency is not None and (parsed.tax_currency.tax, parsed.tax_currency.total) == (
+        "30.00",
+        "330.00",
+    )
+    assert (invoice.tax, invoice.total, invoice.remaining) == (2_000, 22_000, 22_000)
+    assert (balance(site, "tax"), balance(site, "revenue:h100"), balance(site, "receivable")) == (
+        -2_000,
+        -20_000,
+        22_000,
+    )
+    note = site.app.noter.credit(invoice.number, Wish(1, 5_001), reason="slow network", actor="test")
+    told = note_document(site, note)
+    assert (told.subtotal, told.total, told.purchase_order) == ("50.01", "55.01", "PO-2")
+    assert told.lines is not None and told.tax_currency is not None and told.tax_currency.tax == "7.50"
+    assert (balance(site, "tax"), balance(site, "receivable")) == (-1_500, 16_499)
+    site.check()
+
+
+def test_an_exempt_tenant_is_told_why_and_a_void_takes_the_tax_back(site: Site) -> None:
+    rule = TaxRule(TaxKind.REVERSE_CHARGE, note="Reverse charge: the customer accounts for VAT")
+    site.app.registrar.set_tax("acme", TaxChange(GST), actor="test")
+    (invoice,) = site.issue(10)
+    note = site.app.issuer.void(invoice.number, reason="no tax here", actor="test")
+    assert (note_document(site, note).total, note_document(site, note).subtotal) == ("220.00", "200.00")
+    assert balance(site, "tax") == balance(site, "receivable") == 0
+    site.app.registrar.set_tax("acme", TaxChange(rule), actor="test")
+    (again,) = site.app.issuer.run(PERIOD, "acme", actor="test")
+    parsed = invoice_document(site, again.id)
+    assert parsed.tax == [] and parsed.tax_note is not None and parsed.tax_note.text == rule.note
+    assert (again.total, again.tax) == (20_000, 0)
+    site.check()
+
+
+def test_goodwill_is_not_charged_again_and_no_correction_gives_it_back_twice(site: Site) -> None:
+    (first,) = site.issue(10)
+    site.app.noter.credit(first.number, Wish(1, 15_000), reason="goodwill", actor="test")
+    assert site.app.drafter.preview(PERIOD).late == [], "the usage stays charged"
+    site.learn(50)  # half of it, 100.00, was not used at all; of the 200.00 only 50.00 is still charged
+    december(site)
+    (second,) = site.issue(11)
+    assert [(line.amount, line.period.start.month) for line in site.lines(second)] == [(10_000, 11), (-5_000, 10)]
+    site.check()
+
+
+def test_what_cannot_be_credited_is_refused_and_writes_nothing(site: Site) -> None:
+    (invoice,) = site.issue(10)
+    with pytest.raises(Invalid, match="crediting INV-000001 needs a reason"):
+        site.app.noter.credit(invoice.number, Wish(1), reason=" ", actor="test")
+    with pytest.raises(Conflict, match=r"only 200\.00 USD before tax can still be credited on line 1"):
+        site.app.noter.credit(invoice.number, Wish(1, 20_001), reason="x", actor="test")
+    note = site.app.noter.credit(invoice.number, Wish(1, 1), reason="x", actor="test")
+    with pytest.raises(Conflict, match="has credit notes on it"):
+        site.app.issuer.void(invoice.number, reason="x", actor="test")
+    assert note == "INV-CN-000001" and site.rows("SELECT count(*) FROM credit_note") == [(1,)]
+    site.app.noter.credit(invoice.number, Wish(), reason="the rest", actor="test")
+    with site.app.database.transaction() as session:
+        done = store.by_number(session, invoice.number)
+    assert (done.status, done.remaining, done.paid, done.noted) == (InvoiceStatus.PAID, 0, 0, 20_000)
+    site.check()
+
+
+def test_any_order_of_payments_and_credit_notes_ends_in_the_same_books(made: World) -> None:
+    orders = list(permutations(("pay", "line", "rest")))
+    metered(made, *(f"t{n}" for n in range(len(orders))))
+    made.app.check_chain(31337)
+    invoices = made.app.issuer.run(PERIOD, actor="test")
+    for step in range(3):
+        for invoice, order in zip(invoices, orders, strict=True):
+            assert invoice.address is not None
+            if order[step] == "pay":
+                made.node.transfer(made.usdc, invoice.address, usd("120.00"))
+            elif order[step] == "line":
+                made.app.noter.credit(invoice.number, Wish(1, 5_000), reason="goodwill", actor="test")
+            else:
+                made.app.noter.credit(invoice.number, Wish(None, 6_000), reason="more", actor="test")
+        made.settle()
+        assert all(made.invoice(one.number).remaining >= 0 for one in invoices)
+    for invoice in invoices:
+        done = made.invoice(invoice.number)
+        assert (done.status, done.remaining, done.paid, done.noted) == (InvoiceStatus.PAID, 0, 9_000, 11_000)
+        with made.app.database.transaction() as session:
+            (held,) = [one for one in credit.credits_of(session, done.tenant_id) if not one["reversed"]]
+        assert (held["kind"], held["left"], held["final"]) == ("overpayment", 3_000, True)
+    assert made.balance("receivable") == 0 and made.findings() == []
+
+
+def test_credit_that_paid_comes_back_and_a_restore_brings_credit_notes_back(made: World) -> None:
+    (first,) = issued(made, "acme")
+    assert first.address is not None
+    made.node.transfer(made.usdc, first.address, usd("200.00"))
+    made.settle()
+    number = made.app.noter.credit(first.number, Wish(1), reason="all of it", actor="test")
+    paid = made.invoice(first.number)
+    assert (paid.status, paid.remaining, paid.paid) == (InvoiceStatus.PAID, 0, 0)
+    assert made.balance("tenant_credit") == -20_000 and made.findings() == []
+    forget = (
+        "SET session_replication_role = replica;"
+        " DELETE FROM credit_note_line; DELETE FROM credit_note; DELETE FROM notice;"
+        " DELETE FROM posting WHERE entry_id IN (SELECT id FROM entry WHERE kind = 'credit_note');"
+        " DELETE FROM entry WHERE kind = 'credit_note'; UPDATE number_series SET next = 1 WHERE name = 'INV-CN';"
+        " SET session_replication_role = DEFAULT"
+    )
+    with made.app.database.transaction() as session:
+        session.execute(text(forget))
+    with pytest.raises(Conflict, match="the database does not know, INV-CN-000001 first"):
+        made.app.issuer.void(first.number, reason="x", actor="test")
+    restored = made.app.restore(actor="test")
+    assert restored.credit_notes == [number] and restored.left == []
+    made.settle()
+    assert made.invoice(first.number).noted == 20_000 and made.balance("tenant_credit") == -20_000
+    assert made.findings() == []
