@@ -81,6 +81,7 @@ def _invoice(invoice: InvoiceDocument, digest: Hash32) -> dict[str, Any]:
         "sum": ["Amount due", amount],
         "notes": [*_tax_notes(invoice), _rounding(invoice)],
         "pay": _pay(invoice, digest) if due > 0 else None,
+        "proof": "Is it genuine?",
         "verify": _how_to_verify(invoice),
     }
 
@@ -122,7 +123,11 @@ def _credit_note(note: CreditNoteDocument) -> dict[str, Any]:
             " What was paid beyond the rest is kept as credit.",
         ],
         "pay": None,
-        "verify": [f"The invoice that it names has the digest {note.invoice.digest}."],
+        "proof": "Its document",
+        "verify": [
+            "The document that this paper was printed from is attached to this file."
+            f" The invoice that it names has the digest {note.invoice.digest}."
+        ],
     }
 
 

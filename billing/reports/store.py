@@ -20,8 +20,10 @@ AT_ONCE: Final = 5_000
 
 _RECONCILIATION = """
     WITH paid AS (
-      SELECT invoice_id, sum(value_units) AS value FROM payment WHERE disposition = 'matched' GROUP BY invoice_id)
-    SELECT i.number, n.slug AS tenant, i.currency, i.exponent, i.amount_due, i.status AS invoice_status, a.address,
+      SELECT invoice_id, sum(value_units) AS value FROM payment WHERE disposition = 'matched' GROUP BY invoice_id),
+    noted AS (SELECT invoice_id, sum(total) AS units FROM credit_note WHERE kind = 'partial' GROUP BY invoice_id)
+    SELECT i.number, n.slug AS tenant, i.currency, i.exponent,
+           greatest(0, i.amount_due - coalesce(noted.units, 0)) AS amount_due, i.status AS invoice_status, a.address,
            t.id AS transfer_id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index, t.block_number,
            t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,
            p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units, p.rate,
@@ -35,6 +37,7 @@ _RECONCILIATION = """
       LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
       LEFT JOIN paid ON paid.invoice_id = i.id
+      LEFT JOIN noted ON noted.invoice_id = i.id
      WHERE i.period && tstzrange(:start, :end)
     UNION ALL
     SELECT '', '', '', 0, 0, '', a.address, t.id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index,

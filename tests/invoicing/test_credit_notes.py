@@ -1,6 +1,8 @@
 """Taxes, purchase orders and credit notes in part: in the document, in the books, and after any order of events."""
 
+import random
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from billing.core.clock import ManualClock
 from billing.core.errors import Conflict, Invalid
 from billing.core.money import Asset
 from billing.invoicing import document as documents
@@ -18,9 +21,13 @@ from billing.invoicing.goodwill import Wish
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.invoicing.store import credit, notes
 from billing.invoicing.tax import Exchange, TaxOffice
+from billing.ledger import store as ledger
 from billing.tenants.registrar import Details, TaxChange
 from billing.tenants.tax import TaxKind, TaxRule
+from tests.factories import OCTOBER
 from tests.invoicing.test_adjustments import Site, december, site
+from tests.web.client import application
+from tests.web.scene import Scene
 from tests.world import PERIOD, World, issued, metered, usd, world
 
 __all__ = ["site"]
@@ -174,3 +181,102 @@ def test_credit_that_paid_comes_back_and_a_restore_brings_credit_notes_back(made
     made.settle()
     assert made.invoice(first.number).noted == 20_000 and made.balance("tenant_credit") == -20_000
     assert made.findings() == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_whatever_happens_in_whatever_order_the_audit_stays_clean(database_url: str, tmp_path: Path, seed: int) -> None:
+    """Payments, blocks, reorganisations and credit notes, drawn at random, on taxed invoices of one chain."""
+    clock, chance = ManualClock(OCTOBER), random.Random(seed)
+    scene = Scene(application(database_url, tmp_path, clock), clock)
+    scene.meter("t0", "t1", "t2")
+    for slug in ("t0",):
+        scene.app.registrar.set_tax(slug, TaxChange(GST), actor="test")
+    invoices = scene.issue()
+    for _ in range(25):
+        invoice, what = chance.choice(invoices), chance.choice(("pay", "pay", "credit", "credit", "mine", "orphan"))
+        if what == "pay":
+            scene.pay(invoice, usd(str(chance.choice((1, 5, 20, 22)))))
+        elif what == "mine":
+            scene.mine(chance.choice((1, 3, 12)))
+        elif what == "orphan" and chance.random() < 0.3:
+            with suppress(Conflict):  # something is final
+                scene.orphan()
+        elif what == "credit":
+            with suppress(Conflict):  # less than that is left
+                wish = Wish(chance.choice((None, 1)), chance.choice((1, 333, 1_000, None)))
+                scene.app.noter.credit(invoice.number, wish, reason="goodwill", actor="test")
+        for one in map(scene.again, invoices):
+            assert 0 <= one.remaining <= one.claim and one.noted <= one.total
+            assert (one.status is InvoiceStatus.PAID) == (one.remaining == 0)
+    scene.mine(12)
+    assert [str(one) for one in scene.app.auditor.run(chains=False).findings] == []
+    scene.app.close()
+
+
+def test_what_was_paid_with_credit_comes_back_in_its_kind(database_url: str, tmp_path: Path) -> None:
+    clock = ManualClock(OCTOBER)
+    scene = Scene(application(database_url, tmp_path, clock), clock)
+    scene.meter("acme")
+    with scene.app.database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO tenant_credit (tenant_id, kind, currency, units, reference, created_at, final_at)"
+                " SELECT id, k, 'USD', n, k, now(), now() FROM tenant,"
+                " (VALUES ('promotional', 300), ('prepaid', 1200)) AS given (k, n)"
+            )
+        )
+    (invoice,) = scene.issue()
+    assert (invoice.total, invoice.amount_due) == (2_000, 500)
+    scene.app.noter.credit(invoice.number, Wish(1, 1_900), reason="goodwill", actor="test")
+    with scene.app.database.transaction() as session:
+        held = {one["kind"]: one["left"] for one in credit.credits_of(session, invoice.tenant_id)}
+        (prepaid,) = session.execute(text("SELECT sum(units) FROM posting WHERE account = 'tenant_prepaid'")).one()
+    assert held == {"prepaid": 1_200, "promotional": 200}, "what was used last comes back first"
+    assert prepaid == 0 and scene.again(invoice).remaining == 0
+    scene.app.close()
+
+
+def test_a_restore_brings_tax_order_and_credit_notes_back_as_they_were(database_url: str, tmp_path: Path) -> None:
+    clock = ManualClock(OCTOBER)
+    scene = Scene(application(database_url, tmp_path, clock), clock)
+    scene.meter("acme")
+    scene.app.registrar.set_tax("acme", TaxChange(GST), actor="test")
+    scene.app.registrar.set_details("acme", Details(purchase_order="PO-1"), actor="test")
+    (invoice,) = scene.issue()
+    for wish in (Wish(1, 333), Wish(1, 1_000)):
+        scene.app.noter.credit(invoice.number, wish, reason="goodwill", actor="test")
+
+    def told() -> tuple[object, ...]:
+        with scene.app.database.transaction() as session:
+            (one,) = store.listed(session)
+            found = [(n.number, n.total, n.tax, n.digest) for n in notes.of_invoice(session, one.id)]
+            books = [(b.account, b.units) for b in ledger.trial_balance(session)]
+            taken = notes.taken(session, one.id)
+        return (
+            (one.number, one.total, one.tax, one.noted, one.remaining, one.purchase_order, one.digest),
+            found,
+            books,
+            taken,
+        )
+
+    before = told()
+    assert before[0][2:5] == (200, 1_466, 734)  # type: ignore[index]
+    tables = (
+        "posting",
+        "entry",
+        "charge",
+        "credit_note_line",
+        "credit_note",
+        "invoice_line",
+        "payment_address",
+        "invoice",
+    )
+    with scene.app.database.transaction() as session:
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in (*tables, "notice", "number_series"):
+            session.execute(text(f"DELETE FROM {table}"))
+    restored = scene.app.restore(actor="test")
+    assert (restored.invoices, len(restored.credit_notes), restored.left) == ([invoice.number], 2, [])
+    assert told() == before
+    assert [str(one) for one in scene.app.auditor.run(chains=False).findings] == []
+    scene.app.close()
