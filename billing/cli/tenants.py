@@ -130,7 +130,11 @@ def _tax(kind: str, rate: str, name: str, note: str) -> "TaxRule":
         raise Invalid(f"tax kind {kind!r} is not known", remedy=", ".join(TaxKind))
     if not rate and (kind or "standard") == TaxKind.STANDARD:
         raise Invalid("a tax needs its rate", remedy="--tax-rate 0.10 is ten percent; --tax-kind exempt has none")
-    return TaxRule(TaxKind(kind or "standard"), name, parse_rate(rate) if rate else Decimal(0), note)
+    try:
+        share = parse_rate(rate) if rate else Decimal(0)
+    except Invalid:
+        raise Invalid(f"{rate!r} is no tax rate", remedy="a share from 0 to 1: 0.10 is ten percent") from None
+    return TaxRule(TaxKind(kind or "standard"), name, share, note)
 
 
 @app.command()

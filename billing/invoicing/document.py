@@ -211,7 +211,7 @@ def parse(content: bytes) -> AnyDocument:
         raise Invalid("the document's bytes are not canonical", remedy="use the file as it was served, unchanged")
     if isinstance(document, InvoiceDocument):
         _add_up(document)
-    else:
+    elif isinstance(document, CreditNoteDocument):
         _note_adds_up(document)
     return document
 

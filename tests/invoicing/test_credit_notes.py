@@ -1,6 +1,7 @@
 """Taxes, purchase orders and credit notes in part: in the document, in the books, and after any order of events."""
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -278,5 +279,31 @@ def test_a_restore_brings_tax_order_and_credit_notes_back_as_they_were(database_
     restored = scene.app.restore(actor="test")
     assert (restored.invoices, len(restored.credit_notes), restored.left) == ([invoice.number], 2, [])
     assert told() == before
+    assert [str(one) for one in scene.app.auditor.run(chains=False).findings] == []
+    scene.app.close()
+
+
+def test_of_two_people_who_credit_the_same_line_at_once_one_is_told_what_is_left(
+    database_url: str, tmp_path: Path
+) -> None:
+    clock = ManualClock(OCTOBER)
+    scene = Scene(application(database_url, tmp_path, clock), clock)
+    scene.meter("acme")
+    (invoice,) = scene.issue()
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            told.append(scene.app.noter.credit(invoice.number, Wish(1, 1_500), reason="goodwill", actor="test"))
+        except Conflict as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(told)[0] == "INV-CN-000001" and "only 5.00 USD before tax can still be credited" in sorted(told)[1]
+    assert scene.again(invoice).remaining == 500
     assert [str(one) for one in scene.app.auditor.run(chains=False).findings] == []
     scene.app.close()

@@ -77,6 +77,11 @@ def test_text_from_outside_is_printed_as_it_is_whatever_it_looks_like(press: Pri
     assert "*INV* #1-000001" in text_of(press.pdf(rfc8785.dumps(raw)))
 
 
+def test_why_there_is_no_tax_is_printed(press: Printer) -> None:
+    raw = golden() | {"tax_note": {"kind": "reverse_charge", "text": "Reverse charge: the customer accounts for VAT"}}
+    assert "Reverse charge: the customer accounts for VAT" in text_of(press.pdf(rfc8785.dumps(raw)))
+
+
 def test_the_payment_address_can_be_copied_in_one_piece(press: Printer) -> None:
     expected = json.loads((GOLDEN / "documents" / "expected.json").read_text())
     assert expected["address"] in text_of(press.pdf((GOLDEN / "documents" / "invoice.json").read_bytes()))
