@@ -22,9 +22,23 @@ QUERIES: dict[str, str] = {
         SELECT 'entry ' || entry_id AS subject, asset || ' is off by ' || sum(units) AS detail FROM posting
          GROUP BY entry_id, asset HAVING sum(units) <> 0""",
     "lines add up to the invoice": """
-        SELECT i.number AS subject, 'lines sum to ' || coalesce(sum(l.amount), 0) || ', total is ' || i.total AS detail
+        SELECT i.number AS subject, 'lines sum to ' || coalesce(sum(l.amount), 0) || ' and tax is ' || i.tax || ', total is '
+               || i.total AS detail
           FROM invoice i LEFT JOIN invoice_line l ON l.invoice_id = i.id
-         GROUP BY i.id HAVING coalesce(sum(l.amount), 0) <> i.total""",
+         GROUP BY i.id HAVING coalesce(sum(l.amount), 0) + i.tax <> i.total""",
+    "credit notes take off no more than there was": """
+        SELECT i.number || ' line ' || l.position AS subject, sum(n.amount) || ' of ' || l.amount || ' was credited' AS detail
+          FROM credit_note_line n JOIN invoice i ON i.id = n.invoice_id
+          LEFT JOIN invoice_line l ON l.invoice_id = n.invoice_id AND l.position = n.position
+         GROUP BY i.id, l.id HAVING sum(n.amount) > coalesce(l.amount, 0)
+        UNION ALL
+        SELECT i.number, sum(n.total) || ' with ' || sum(n.tax) || ' tax of ' || i.total || ' was credited'
+          FROM credit_note n JOIN invoice i ON i.id = n.invoice_id
+         GROUP BY i.id HAVING sum(n.total) > i.total OR sum(n.tax) > i.tax OR (count(*) > 1 AND bool_or(n.kind = 'void'))
+        UNION ALL
+        SELECT n.number, 'its lines sum to ' || coalesce(sum(l.amount), 0) || ' and tax is ' || n.tax || ', total is ' || n.total
+          FROM credit_note n LEFT JOIN credit_note_line l ON l.credit_note_id = n.id
+         WHERE n.kind = 'partial' GROUP BY n.id HAVING coalesce(sum(l.amount), 0) + n.tax <> n.total""",
     "charges add up to their line": """
         SELECT i.number || ' line ' || l.position AS subject,
                'charges sum to ' || coalesce(c.amount, 0) || ' for ' || coalesce(c.seconds, 0) || ' s and '
@@ -86,7 +100,8 @@ QUERIES: dict[str, str] = {
          WHERE t.settled AND t.state <> 'seen' GROUP BY t.id
         HAVING count(p.id) <> CASE t.state WHEN 'orphaned' THEN 0 ELSE 1 END""",
     "what is owed is due less what was applied": """
-        SELECT i.number AS subject, coalesce(r.owed, 0) || ' owed, ' || i.amount_due || ' due, ' ||
+        SELECT i.number AS subject, coalesce(r.owed, 0) || ' owed, ' ||
+               greatest(0, i.amount_due - coalesce(n.noted, 0)) || ' due, ' ||
                coalesce(p.applied, 0) || ' applied and written off, ' || coalesce(w.units, 0) || ' given up' AS detail
           FROM invoice i
           LEFT JOIN (SELECT invoice_id, sum(units) AS owed FROM posting WHERE account = 'receivable'
@@ -98,8 +113,11 @@ QUERIES: dict[str, str] = {
                        SELECT invoice_id, applied_units + written_off_units FROM assignment
                         WHERE ended_at IS NULL) x GROUP BY invoice_id) p ON p.invoice_id = i.id
           LEFT JOIN write_off w ON w.invoice_id = i.id AND w.ended_at IS NULL
+          LEFT JOIN (SELECT invoice_id, sum(total) AS noted FROM credit_note WHERE kind = 'partial'
+                      GROUP BY invoice_id) n ON n.invoice_id = i.id
          WHERE CASE i.status WHEN 'void' THEN coalesce(p.applied, 0) <> 0 OR coalesce(w.units, 0) <> 0
-                             ELSE coalesce(r.owed, 0) <> i.amount_due - coalesce(p.applied, 0) - coalesce(w.units, 0) END""",
+                             ELSE coalesce(r.owed, 0) <> greatest(0, i.amount_due - coalesce(n.noted, 0))
+                                  - coalesce(p.applied, 0) - coalesce(w.units, 0) END""",
     "what persons applied of a payment is its own": """
         SELECT 'payment ' || p.id AS subject, p.value_units || ' came in, ' || p.applied_units || ' pay invoices, '
                || p.credited_units || ' are credit, ' || coalesce(a.applied, 0) || ' are assigned' AS detail

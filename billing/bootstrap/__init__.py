@@ -11,12 +11,13 @@ from billing.bootstrap.ground import Fence as Fence
 from billing.bootstrap.ground import Fences as Fences
 from billing.bootstrap.ground import unfenced as unfenced
 from billing.bootstrap.owners import OwnerParts
+from billing.bootstrap.papers import PaperParts
 from billing.bootstrap.prepaid import PrepaidParts
 from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(OwnerParts, PrepaidParts, DeskParts):
+class App(OwnerParts, PrepaidParts, DeskParts, PaperParts):
     """Everything, wired. `close` it when done."""
 
 

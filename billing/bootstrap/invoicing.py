@@ -1,28 +1,21 @@
 """Prices, invoices, and who is told of them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import Final
 
 from billing.bootstrap.chains import offers_of
 from billing.bootstrap.metering import MeteringParts
-from billing.chain import store as chain_store
-from billing.db.engine import Session
 from billing.invoicing import store as invoicing_store
 from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.dunner import Dunner, Steps
 from billing.invoicing.issuer import House, Issuer
-from billing.invoicing.restorer import Restored, Restorer
 from billing.notices.deliverer import Deliverer
 from billing.notices.store import Wants
 from billing.pricing.rater import Rater
 from billing.wallets.hd import AccountKey
 from billing.wallets.wallet import TreasuryKind, Wallet, XpubWallet, forwarder_wallet
-
-CLOCKS_APART: Final = timedelta(hours=1)
-"""How far a chain's clock may be behind ours: what was paid right after an issue must not be passed over."""
 
 
 class InvoicingParts(MeteringParts):
@@ -65,6 +58,7 @@ class InvoicingParts(MeteringParts):
             self.account,
             offers,
             self.settings.public_url,
+            issuer.tax_office(),
         )
 
     @cached_property
@@ -102,15 +96,3 @@ class InvoicingParts(MeteringParts):
             wants[MailReceiver.name] = Wants(frozenset(kind.value for kind in mail.types), by_mail=True)
         self._closing += [receiver.close for receiver in receivers]
         return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)
-
-    @cached_property
-    def restorer(self) -> Restorer:
-        def read_again(session: Session, since: datetime) -> None:
-            chain_store.request_rewind(session, since - CLOCKS_APART)
-
-        return Restorer(self.database, self.clock, self.archive, self.wallet, read_again)
-
-    def restore(self, *, actor: str) -> Restored:
-        """Bring back what the archive knows and the database has forgotten; chains are read again from its oldest day,
-        because nobody watched those addresses meanwhile."""
-        return self.restorer.restore(actor=actor)

@@ -23,6 +23,7 @@ from billing.settings import (
     OracleSettings,
     Settings,
     SourceSettings,
+    TaxRateSettings,
     TokenSettings,
     WalletSettings,
     WebhookSettings,
@@ -49,6 +50,11 @@ SECTIONS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
     ("logs", LogSettings, "Logs, on standard error."),
 )
 LISTS: Final[tuple[tuple[str, type[BaseModel], str], ...]] = (
+    (
+        "issuer.tax_rates",
+        TaxRateSettings,
+        "What invoices' currencies are worth in the tax currency; one block a currency.",
+    ),
     ("metering.sources", SourceSettings, "Where GPU samples come from; one block a source."),
     ("metering.meters", MeterSettings, "What pushed events are counted as; one block a meter."),
     (
@@ -68,6 +74,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "issuer.name": "Example GPU Pty Ltd",
     "issuer.address": "1 Example Street, Brisbane",
     "issuer.tax_id": "ABN 00 000 000 000",
+    "issuer.tax_currency": "AUD",
+    "issuer.tax_rates.currency": "USD",
+    "issuer.tax_rates.rate": "1.5312",
+    "issuer.tax_rates.source": "Reserve Bank of Australia",
+    "issuer.tax_rates.date": "2026-10-31",
     "database.url": "postgresql://stablemeter@db.example/stablemeter",
     "dunning.suspend_after_days": 14,
     "wallet.treasury": "0x0000000000000000000000000000000000000001",

@@ -1,4 +1,4 @@
-"""`stablemeter invoice`: preview, issue, show, list, void, write-off."""
+"""`stablemeter invoice`: preview, issue, show, list, void, write-off, credit, notes, pdf."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from billing.invoicing.draft import Draft, DraftLine
     from billing.invoicing.drafter import Drafted
     from billing.invoicing.invoice import Invoice
+    from billing.invoicing.store.notes import CreditNote
     from billing.pricing.rating import Metered
 
-app = typer.Typer(help="Invoices: preview, run, issue, show, list, void, write-off.", no_args_is_help=True)
+app = typer.Typer(
+    help="Invoices: preview, run, issue, show, list, void, write-off, credit, notes, pdf.", no_args_is_help=True
+)
 
 Tenant = Annotated[str, typer.Option("--tenant", help="Only this payer")]
 
@@ -96,22 +99,27 @@ def _previewed(drafted: "Drafted") -> "Iterator[tuple[Draft, tuple[DraftLine, ..
 @app.command()
 def run(period: AnyPeriod, as_json: AsJson = False) -> None:
     """Issue the invoices of a period that is over: those of everybody who is invoiced in such periods and has none yet."""
-    _issue(period, "", as_json)
+    _issue(period, "", as_json, "")
 
 
 @app.command()
-def issue(tenant: Annotated[str, typer.Argument(help="The payer")], period: AnyPeriod, as_json: AsJson = False) -> None:
+def issue(
+    tenant: Annotated[str, typer.Argument(help="The payer")],
+    period: AnyPeriod,
+    po: Annotated[str, typer.Option(help="Purchase order that this invoice names; default: the tenant's")] = "",
+    as_json: AsJson = False,
+) -> None:
     """Issue one payer's invoice of a period; after a void, the one that replaces it."""
-    _issue(period, tenant, as_json)
+    _issue(period, tenant, as_json, po)
 
 
-def _issue(period: str, tenant: str, as_json: bool) -> None:
+def _issue(period: str, tenant: str, as_json: bool, order: str) -> None:
     from billing.core.period import parse_period
 
     with application() as one:
         accept_chains(one)
         one.collector.apply_changes()
-        issued = one.issuer.run(parse_period(period), tenant, actor=actor())
+        issued = one.issuer.run(parse_period(period), tenant, actor=actor(), purchase_order=order)
         rows = [_row(one, invoice) for invoice in issued]
     show(rows, _COLUMNS, as_json=as_json, empty="nothing left to invoice")
 
@@ -144,17 +152,37 @@ def _row(one: "App", invoice: "Invoice") -> dict[str, Any]:
         "period": f"{invoice.period.start:%Y-%m}",
         "status": invoice.status.value + (" (overdue)" if invoice.overdue(one.clock.now()) else ""),
         "currency": invoice.currency.code,
+        "tax": money(invoice.tax),
         "total": money(invoice.total),
         "credits": money(invoice.credits),
         "amount_due": money(invoice.amount_due),
+        "credited": money(invoice.noted),
         "paid": money(invoice.paid),
         "remaining": money(invoice.remaining),
         "issued_at": invoice.issued_at,
         "due_at": invoice.due_at,
         "address": checksum(invoice.address) if invoice.address else None,
         "digest": invoice.digest,
+        "purchase_order": invoice.purchase_order or None,
         "replaces": invoice.replaces,
         "url": f"{one.settings.public_url}/pay/{invoice.pay_token}",
+    }
+
+
+def _note(note: "CreditNote") -> dict[str, Any]:
+    from billing.core.money import decimal_text
+
+    return {
+        "number": note.number,
+        "invoice": note.invoice,
+        "tenant": note.tenant,
+        "effect": "void" if note.is_void else "partial",
+        "currency": note.currency.code,
+        "tax": decimal_text(note.tax, note.currency.exponent),
+        "total": decimal_text(note.total, note.currency.exponent),
+        "reason": note.reason,
+        "issued_at": note.issued_at,
+        "digest": note.digest,
     }
 
 
@@ -191,6 +219,7 @@ def show_(
     from billing.core.money import decimal_text
     from billing.invoicing import store
     from billing.invoicing.draft import coverage_text
+    from billing.invoicing.store import notes as credit_notes
     from billing.pricing.rating import LineKind
 
     with application() as one:
@@ -198,7 +227,7 @@ def show_(
             invoice = store.by_number(session, number)
             lines = store.lines(session, invoice.id)
             content = store.document(session, invoice.id)
-            notes = store.credit_notes(session, invoice.id)
+            notes = [_note(one) for one in credit_notes.of_invoice(session, invoice.id)]
         row = _row(one, invoice)
     if document is not None:
         write_file(document, [content])
@@ -232,7 +261,8 @@ def show_(
     columns = ["line", "tenant", "description", "seconds", "unit_price", "amount", "coverage", "bridged", "excluded"]
     show(row["lines"], _with_quantity(columns, row["lines"]), as_json=False)
     for note in notes:
-        typer.echo(f"taken back by {note['number']}: {note['reason']}")
+        what = "taken back" if note["effect"] == "void" else f"{note['total']} {note['currency']} taken off"
+        typer.echo(f"{what} by {note['number']}: {note['reason']}")
 
 
 @app.command()
@@ -251,3 +281,64 @@ def write_off(number: str, reason: Reason) -> None:
     with application() as one:
         invoice = one.abandoner.write_off(number, reason=reason, actor=actor())
     typer.echo(f"{number} is {invoice.status}: {Money(invoice.remaining, invoice.currency)} are given up")
+
+
+@app.command()
+def credit(
+    number: str,
+    reason: Annotated[str, typer.Option(help="Why; on the credit note")],
+    line: Annotated[int | None, typer.Option(help="Off which line; default: spread over all lines")] = None,
+    amount: Annotated[str, typer.Option(help="How much, before tax; default: all that is left")] = "",
+) -> None:
+    """Take something off an open or paid invoice with a credit note. What was paid beyond the rest becomes the tenant's credit;
+    the usage stays charged."""
+    from billing.core.errors import Invalid
+    from billing.core.money import decimal_text, parse_units
+    from billing.invoicing import store
+    from billing.invoicing.goodwill import Wish
+
+    if line is None and not amount:
+        raise Invalid("say what to credit", remedy="--line 2, --amount 10.00, or both; to take all back: invoice void")
+    with application() as one:
+        with one.database.transaction() as session:
+            currency = store.by_number(session, number).currency
+        units = parse_units(amount, currency).units if amount else None
+        note = one.noter.credit(number, Wish(line, units), reason=reason, actor=actor())
+        with one.database.transaction() as session:
+            invoice = store.by_number(session, number)
+    left = decimal_text(max(0, invoice.remaining), currency.exponent)
+    typer.echo(f"credit note {note}; {number} is {invoice.status.value}, {left} {currency.code} remains")
+
+
+@app.command()
+def pdf(
+    number: Annotated[str, typer.Argument(help="Of an invoice or a credit note")],
+    output: Annotated[Path, typer.Option(help="The file to write")],
+) -> None:
+    """Print an invoice or a credit note as PDF. It says what its document says, which is attached to it."""
+    from billing.invoicing import store
+    from billing.invoicing.numbering import counter_of
+    from billing.invoicing.store import notes
+
+    with application() as one:
+        with one.database.transaction() as session:
+            if counter_of(number)[0].endswith("-CN"):
+                content = notes.document(session, notes.by_number(session, number).id)
+            else:
+                content = store.document(session, store.by_number(session, number).id)
+        printed = one.printer.pdf(content)
+    write_file(output, [printed])
+    typer.echo(f"{number}: {len(printed)} bytes to {output}")
+
+
+@app.command("notes")
+def notes_(tenant: Tenant = "", as_json: AsJson = False) -> None:
+    """All credit notes."""
+    from billing.invoicing.store import notes
+    from billing.tenants import store as tenants
+
+    with application() as one, one.database.transaction() as session:
+        tenant_id = tenants.by_slug(session, tenant).id if tenant else None
+        rows = [_note(note) for note in notes.listed(session, notes.Filter(tenant_id=tenant_id))]
+    columns = ("number", "invoice", "tenant", "effect", "currency", "tax", "total", "reason", "issued_at")
+    show(rows, columns, as_json=as_json, empty="no credit notes")

@@ -10,6 +10,7 @@ from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
     from billing.invoicing.standing import Prepaid
+    from billing.tenants.tax import TaxRule
     from billing.tenants.tenant import GapRule
 
 app = typer.Typer(help="Tenants: add, set, cycle, label, list, show.", no_args_is_help=True)
@@ -37,6 +38,9 @@ def add(
     country: Annotated[str, typer.Option(help="Two letters")] = "",
     email: Annotated[str, typer.Option(help="Where notices go")] = "",
     terms_days: Annotated[int, typer.Option(help="Days until an invoice is due")] = 14,
+    address: Annotated[str, typer.Option(help="Postal address on invoices")] = "",
+    tax_id: Annotated[str, typer.Option(help="Tax number on invoices")] = "",
+    po: Annotated[str, typer.Option(help="Purchase order that its invoices name")] = "",
     gap_policy: GapPolicyOption = "exclude",
     gap_limit_seconds: GapLimit = 0,
 ) -> None:
@@ -56,6 +60,9 @@ def add(
         email=email,
         reseller=reseller,
         terms_days=terms_days,
+        address=address,
+        tax_id=tax_id,
+        purchase_order=po,
     )
     with application() as one:
         gap = _gap(gap_policy, gap_limit_seconds)
@@ -67,23 +74,68 @@ def add(
 @app.command("set")
 def set_(
     name: str,
-    gap_policy: GapPolicyOption,
+    gap_policy: Annotated[
+        str,
+        typer.Option(
+            "--gap-policy", help="exclude, bridge (bill blind gaps up to the limit) or lease (bill leases in full)"
+        ),
+    ] = "",
     gap_limit_seconds: GapLimit = 0,
+    tax_rate: Annotated[str, typer.Option(help="Share that is added: 0.10 is ten percent; needs --tax-name")] = "",
+    tax_name: Annotated[str, typer.Option(help="What the tax is called on invoices: GST")] = "",
+    tax_kind: Annotated[str, typer.Option(help="standard, exempt or reverse_charge (both need --tax-note)")] = "",
+    tax_note: Annotated[str, typer.Option(help="Why there is no tax; printed on invoices")] = "",
+    tax_id: Annotated[str | None, typer.Option(help="Tax number on invoices")] = None,
+    address: Annotated[str | None, typer.Option(help="Postal address on invoices")] = None,
+    po: Annotated[str | None, typer.Option(help="Purchase order that its invoices name; '' for none")] = None,
     since: Annotated[
-        str, typer.Option("--from", help="From when on (RFC 3339); default: from where it was not invoiced yet")
+        str,
+        typer.Option("--from", help="Gaps, tax: from when on (RFC 3339); default: from where it was not invoiced yet"),
     ] = "",
     reason: Reason = "",
 ) -> None:
-    """Change how gaps in a tenant's usage are taken. Only time that was not invoiced is derived again."""
+    """Change how a tenant's gaps are taken, how it is taxed, and what its invoices say of it. What was invoiced stays."""
+    from billing.core.errors import Invalid
     from billing.core.period import parse_time, rfc3339
-    from billing.tenants.registrar import GapChange
+    from billing.tenants.registrar import Details, GapChange, TaxChange
 
+    begin = parse_time(since) if since else None
+    tax = _tax(tax_kind, tax_rate, tax_name, tax_note) if tax_kind or tax_rate or tax_name or tax_note else None
+    details = Details(address, tax_id, po, reason) if (address, tax_id, po) != (None, None, None) else None
+    if not gap_policy and tax is None and details is None:
+        raise Invalid("nothing to set", remedy="--gap-policy, --tax-rate, --tax-id, --address or --po")
+    if gap_limit_seconds and not gap_policy:
+        raise Invalid("--gap-limit-seconds needs --gap-policy bridge")
+    rule = _gap(gap_policy, gap_limit_seconds) if gap_policy else None
     with application() as one:
-        rule = _gap(gap_policy, gap_limit_seconds)
-        change = GapChange(rule, parse_time(since) if since else None, reason)
-        begins = one.registrar.set_gap(name, change, actor=actor())
-        changed = one.collector.apply_changes()
-    typer.echo(f"tenant {name}: gaps {rule} from {rfc3339(begins)} on; {changed} devices changed")
+        if details is not None:
+            one.registrar.set_details(name, details, actor=actor())
+            typer.echo(f"tenant {name}: the next invoices say so")
+        if tax is not None:
+            begins = one.registrar.set_tax(name, TaxChange(tax, begin, reason), actor=actor())
+            typer.echo(f"tenant {name}: tax {tax} for periods that end after {rfc3339(begins)}")
+        if rule is not None:
+            begins = one.registrar.set_gap(name, GapChange(rule, begin, reason), actor=actor())
+            changed = one.collector.apply_changes()
+            typer.echo(f"tenant {name}: gaps {rule} from {rfc3339(begins)} on; {changed} devices changed")
+
+
+def _tax(kind: str, rate: str, name: str, note: str) -> "TaxRule":
+    from decimal import Decimal
+
+    from billing.core.errors import Invalid
+    from billing.core.money import parse_rate
+    from billing.tenants.tax import TaxKind, TaxRule
+
+    if kind and kind not in list(TaxKind):
+        raise Invalid(f"tax kind {kind!r} is not known", remedy=", ".join(TaxKind))
+    if not rate and (kind or "standard") == TaxKind.STANDARD:
+        raise Invalid("a tax needs its rate", remedy="--tax-rate 0.10 is ten percent; --tax-kind exempt has none")
+    try:
+        share = parse_rate(rate) if rate else Decimal(0)
+    except Invalid:
+        raise Invalid(f"{rate!r} is no tax rate", remedy="a share from 0 to 1: 0.10 is ten percent") from None
+    return TaxRule(TaxKind(kind or "standard"), name, share, note)
 
 
 @app.command()
@@ -149,6 +201,7 @@ def _rows() -> list[dict[str, Any]]:
                 "labels": store.labels_of(session, tenant.id),
                 "gaps": str(store.gap_of(session, tenant.id, now)),
                 "invoiced": str(cycles.get(tenant.id, MONTHLY)),
+                "tax": str(store.tax_of(session, tenant.id, now) or "none"),
             }
             for tenant in store.listed(session)
         ]
@@ -157,7 +210,7 @@ def _rows() -> list[dict[str, Any]]:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """All tenants."""
-    columns = ("slug", "name", "attribution", "labels", "gaps", "reseller", "terms_days")
+    columns = ("slug", "name", "attribution", "labels", "gaps", "tax", "reseller", "terms_days")
     show(_rows(), columns, as_json=as_json, empty="no tenants yet; add one with: stablemeter tenant add")
 
 

@@ -1,11 +1,12 @@
 """From a draft to its document. Pure: the header holds everything that a draft does not know."""
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing.core.money import Money, decimal_text
+from billing.core.money import decimal_text
 from billing.core.onchain import Hash32, to_hash
 from billing.core.period import Span, rfc3339
 from billing.core.quantity import plain
@@ -14,6 +15,7 @@ from billing.invoicing.document import (
     INVOICE_TYPE,
     AgreedLine,
     AppliedCredit,
+    CreditLine,
     CreditNoteDocument,
     Currency,
     Excluded,
@@ -27,11 +29,13 @@ from billing.invoicing.document import (
     Period,
     Replaced,
     Settlement,
+    Tax,
     XpubTerms,
     rate_text,
 )
 from billing.invoicing.draft import Draft, DraftLine, coverage_text
-from billing.invoicing.invoice import Invoice
+from billing.invoicing.goodwill import Taken
+from billing.invoicing.tax import TaxAmount, TaxOffice, in_tax_currency
 from billing.pricing.rating import LineKind
 
 
@@ -46,23 +50,25 @@ class Header:
     replaces: Replaced | None
     wallet: ForwarderTerms | XpubTerms | None
     settlement: list[Settlement]
+    tax_office: TaxOffice | None = None
 
 
 def invoice(draft: Draft, header: Header) -> InvoiceDocument:
     exponent = draft.currency.exponent
-    total = draft.total.text()
+    payer, currency = draft.payer, draft.currency
+    office = header.tax_office if draft.taxes else None
     return InvoiceDocument(
         type=INVOICE_TYPE,
         issuer=header.issuer,
-        tenant=Party(id=draft.payer.slug, name=draft.payer.legal_name or draft.payer.name),
+        tenant=Party(id=payer.slug, name=payer.legal_name or payer.name, address=payer.address, tax_id=payer.tax_id),
         number=header.number,
         nonce=header.nonce,
         period=_period(draft.period),
-        currency=Currency(code=draft.currency.code, exponent=exponent),
+        currency=Currency(code=currency.code, exponent=exponent),
         lines=[_line(line, exponent) for line in draft.lines],
-        subtotal=total,
-        tax=[],
-        total=total,
+        subtotal=draft.subtotal.text(),
+        tax=_taxes(draft.taxes, exponent),
+        total=draft.total.text(),
         credits=[
             AppliedCredit(kind=one.kind, reference=one.reference, amount=decimal_text(one.units, exponent))  # type: ignore[arg-type]
             for one in draft.credits
@@ -73,7 +79,14 @@ def invoice(draft: Draft, header: Header) -> InvoiceDocument:
         replaces=header.replaces,
         wallet=header.wallet,
         settlement=header.settlement,
+        purchase_order=draft.purchase_order or None,
+        tax_note=draft.tax_note,
+        tax_currency=office.told(currency, draft.tax.units, draft.total.units) if office else None,
     )
+
+
+def _taxes(taxes: Iterable[TaxAmount], exponent: int) -> list[Tax]:
+    return [Tax(name=one.name, rate=rate_text(one.rate), amount=decimal_text(one.units, exponent)) for one in taxes]
 
 
 def _line(line: DraftLine, exponent: int) -> Line | MeterLine | AgreedLine:
@@ -111,21 +124,64 @@ def _period(span: Span) -> Period:
     return Period(start=rfc3339(span.start), end=rfc3339(span.end))
 
 
-def credit_note(taken_back: Invoice, header: Header, reason: str) -> CreditNoteDocument:
-    """The document that cancels an invoice."""
-    currency = taken_back.currency
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """An issued invoice: its document, and the document's digest."""
+
+    document: InvoiceDocument
+    digest: Hash32
+
+
+def void_note(taken_back: TakenBack, header: Header, reason: str) -> CreditNoteDocument:
+    """The document that takes back a whole invoice."""
+    invoice = taken_back.document
+    has_tax = bool(invoice.tax)
     return CreditNoteDocument(
-        type=CREDIT_NOTE_TYPE,
-        issuer=header.issuer,
-        tenant=Party(id=taken_back.tenant, name=taken_back.tenant_name),
-        number=header.number,
-        nonce=header.nonce,
-        invoice=Replaced(number=taken_back.number, digest=taken_back.digest),
-        currency=Currency(code=currency.code, exponent=currency.exponent),
-        total=Money(taken_back.total, currency).text(),
-        reason=reason,
-        issued_at=rfc3339(header.issued_at),
+        **_heading(taken_back, header, reason),
+        total=invoice.total,
+        subtotal=invoice.subtotal if has_tax else None,
+        tax=invoice.tax if has_tax else None,
+        tax_currency=invoice.tax_currency,
     )
+
+
+def partial_note(taken_back: TakenBack, header: Header, reason: str, taken: Taken) -> CreditNoteDocument:
+    """The document that takes something off some lines of an invoice, with its share of the tax."""
+    invoice, currency = taken_back.document, taken_back.document.currency.asset
+    exponent, tax = currency.exponent, sum(one.units for one in taken.taxes)
+    return CreditNoteDocument(
+        **_heading(taken_back, header, reason),
+        total=decimal_text(taken.net + tax, exponent),
+        lines=[
+            CreditLine(
+                line=position,
+                description=invoice.lines[position - 1].description,
+                amount=decimal_text(units, exponent),
+            )
+            for position, units in sorted(taken.lines.items())
+        ],
+        subtotal=decimal_text(taken.net, exponent),
+        tax=_taxes(taken.taxes, exponent),
+        tax_currency=in_tax_currency(invoice.tax_currency, currency, tax, taken.net + tax)
+        if invoice.tax_currency
+        else None,
+    )
+
+
+def _heading(taken_back: TakenBack, header: Header, reason: str) -> dict[str, Any]:
+    invoice = taken_back.document
+    return {
+        "type": CREDIT_NOTE_TYPE,
+        "issuer": header.issuer,
+        "tenant": invoice.tenant,
+        "number": header.number,
+        "nonce": header.nonce,
+        "invoice": Replaced(number=invoice.number, digest=taken_back.digest),
+        "currency": invoice.currency,
+        "reason": reason,
+        "issued_at": rfc3339(header.issued_at),
+        "purchase_order": invoice.purchase_order,
+    }
 
 
 def nonce() -> Hash32:

@@ -10,75 +10,56 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import rfc8785
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, Discriminator, Field, StringConstraints, Tag, ValidationError, field_validator
 
 from billing.core.errors import Invalid
 from billing.core.keccak import keccak256
-from billing.core.money import Asset, parse_units
+from billing.core.money import half_even
 from billing.core.onchain import Hash32, to_hash
+from billing.invoicing.parts import (
+    INTEGER_MAX,
+    Amount,
+    AppliedCredit,
+    Currency,
+    Document,
+    HashText,
+    Name,
+    Part,
+    Party,
+    Period,
+    QuantityText,
+    Rate,
+    Replaced,
+    Tax,
+    TaxCurrency,
+    TaxNote,
+    Time,
+    Whole,
+    units_of,
+)  # fmt: skip
+from billing.invoicing.terms import ByFeed, ForwarderTerms, Par, ParWithin, RateRule, Settlement, XpubTerms
+
+__all__ = [
+    "AppliedCredit", "ByFeed", "Currency", "Document", "ForwarderTerms", "Par", "ParWithin", "Part", "Party", "Period",
+    "RateRule", "Replaced", "Settlement", "Tax", "TaxCurrency", "TaxNote", "XpubTerms",
+]  # fmt: skip
+"""Parts that live in files of their own and are named from here."""
 
 INVOICE_TYPE: Final = "stablemeter/invoice@1"
 CREDIT_NOTE_TYPE: Final = "stablemeter/credit-note@1"
 DEPOSIT_TYPE: Final = "stablemeter/deposit@1"
 DOCUMENT_BYTES_MAX: Final = 8 << 20
-INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 16
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
-Text = Annotated[str, StringConstraints(max_length=500)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Time = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-Amount = Annotated[str, StringConstraints(pattern=r"^-?(0|[1-9]\d{0,59})(\.\d{1,18})?$")]
-Rate = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,17})(\.\d{1,18})?$")]
-QuantityText = Annotated[str, StringConstraints(pattern=r"^(0|-?[1-9]\d{0,59}|-?(0|[1-9]\d{0,59})\.\d{0,17}[1-9])$")]
-AddressText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{40}$")]
-HashText = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{64}$")]
-Whole = Annotated[int, Field(ge=0, le=INTEGER_MAX)]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Party(_Part):
-    """Who bills, or who is billed. `id` is the tenant's name in this system; an issuer has none."""
-
-    id: Text = ""
-    name: Name
-    address: Text = ""
-    tax_id: Text = ""
-
-
-class Period(_Part):
-    start: Time
-    end: Time
-
-
-class Currency(_Part):
-    code: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
-    exponent: Annotated[int, Field(ge=0, le=4)]
-
-    @property
-    def asset(self) -> Asset:
-        return Asset(self.code, self.exponent)
-
-
-class Excluded(_Part):
+class Excluded(Part):
     reason: Name
     seconds: Whole
 
 
-class Line(_Part):
+class Line(Part):
     """A line of time. `amount` is quantity times price, rounded once, half-even. `coverage` is the share of the quantity that
     was also measured."""
 
@@ -96,7 +77,7 @@ class Line(_Part):
     usage_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-class MeterLine(_Part):
+class MeterLine(Part):
     """A line of a meter. `unit_price` is for `unit_size` units. It is told from a line of time by having a `meter`."""
 
     tenant: Name
@@ -127,7 +108,7 @@ class MeterPackageLine(MeterLine):
     package: Literal["started"]
 
 
-class AgreedLine(_Part):
+class AgreedLine(Part):
     """A line of a fee, a minimum or a discount: what the payer agreed to beside prices. Told by `kind`."""
 
     tenant: Name
@@ -157,92 +138,9 @@ AnyLine = Annotated[
 ]
 
 
-class Tax(_Part):
-    name: Name
-    rate: Rate
-    amount: Amount
+class InvoiceDocument(Document):
+    """`purchase_order`, `tax_note` and `tax_currency` are left out when there is none."""
 
-
-class AppliedCredit(_Part):
-    kind: Literal["promotional", "prepaid", "overpayment"]
-    reference: Text
-    amount: Amount
-
-
-class Replaced(_Part):
-    number: Name
-    digest: HashText
-
-
-class ForwarderTerms(_Part):
-    """From these and the document's digest the payment address follows."""
-
-    mode: Literal["forwarder"]
-    factory: AddressText
-    implementation: AddressText
-    treasury: AddressText
-    treasury_kind: Literal["contract", "eoa"]
-    flusher: AddressText
-
-
-class XpubTerms(_Part):
-    """The address commits to nothing: it is simply named."""
-
-    mode: Literal["xpub"]
-    address: AddressText
-
-
-class Par(_Part):
-    """One token is one unit of the currency."""
-
-    kind: Literal["par"] = "par"
-
-
-class ParWithin(_Part):
-    """One token is one unit of the currency while a feed says so, within a limit; beyond it the feed's rate counts."""
-
-    kind: Literal["par"]
-    limit: Rate
-    feed: AddressText
-    feed_decimals: Annotated[int, Field(ge=0, le=36)]
-    feed_staleness_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
-
-
-class ByFeed(_Part):
-    """A token of another currency: a feed says what it is worth. The feed prices the token in the invoice's currency, or
-    the currency in the token."""
-
-    kind: Literal["feed"]
-    feed: AddressText
-    feed_decimals: Annotated[int, Field(ge=0, le=36)]
-    feed_staleness_seconds: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
-    prices: Literal["token", "currency"]
-
-
-RateRule = Par | ParWithin | ByFeed
-
-
-def _rule(rule: Any) -> str:
-    if isinstance(rule, dict):
-        return "feed" if rule.get("kind") == "feed" else "guarded" if len(rule) > 1 else "plain"
-    return "feed" if isinstance(rule, ByFeed) else "guarded" if isinstance(rule, ParWithin) else "plain"
-
-
-AnyRule = Annotated[
-    Annotated[Par, Tag("plain")] | Annotated[ParWithin, Tag("guarded")] | Annotated[ByFeed, Tag("feed")],
-    Discriminator(_rule),
-]
-
-
-class Settlement(_Part):
-    chain_id: Whole
-    token: Name
-    token_address: AddressText
-    decimals: Annotated[int, Field(ge=0, le=36)]
-    rule: AnyRule
-
-
-class InvoiceDocument(_Part):
     type: Literal["stablemeter/invoice@1"]
     issuer: Party
     tenant: Party
@@ -261,10 +159,24 @@ class InvoiceDocument(_Part):
     replaces: Replaced | None
     wallet: ForwarderTerms | XpubTerms | None
     settlement: list[Settlement]
+    purchase_order: Name | None = None
+    tax_note: TaxNote | None = None
+    tax_currency: TaxCurrency | None = None
 
 
-class CreditNoteDocument(_Part):
-    """Takes an invoice back. It has no address."""
+class CreditLine(Part):
+    """What is taken off the line with that number of the invoice, before tax."""
+
+    line: Annotated[int, Field(ge=1, le=INTEGER_MAX)]
+    description: Name
+    amount: Amount
+
+
+class CreditNoteDocument(Document):
+    """Takes an invoice back; with `lines`, a part of it, and the invoice stands. It has no address.
+
+    `subtotal` and `tax` come together, and are left out where nothing was taxed and the whole invoice is taken back.
+    """
 
     type: Literal["stablemeter/credit-note@1"]
     issuer: Party
@@ -276,9 +188,18 @@ class CreditNoteDocument(_Part):
     total: Amount
     reason: Name
     issued_at: Time
+    lines: list[CreditLine] | None = None
+    subtotal: Amount | None = None
+    tax: list[Tax] | None = None
+    purchase_order: Name | None = None
+    tax_currency: TaxCurrency | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.lines is None
 
 
-class DepositDocument(_Part):
+class DepositDocument(Part):
     """Makes a tenant's permanent deposit address: what comes to it is credit that its invoices use."""
 
     type: Literal["stablemeter/deposit@1"]
@@ -302,7 +223,7 @@ class DepositDocument(_Part):
 
 AnyDocument = InvoiceDocument | CreditNoteDocument | DepositDocument
 
-_MODELS: Final[dict[str, type[InvoiceDocument] | type[CreditNoteDocument] | type[DepositDocument]]] = {
+_MODELS: Final[dict[str, type[AnyDocument]]] = {
     INVOICE_TYPE: InvoiceDocument,
     CREDIT_NOTE_TYPE: CreditNoteDocument,
     DEPOSIT_TYPE: DepositDocument,
@@ -347,6 +268,8 @@ def parse(content: bytes) -> AnyDocument:
         raise Invalid("the document's bytes are not canonical", remedy="use the file as it was served, unchanged")
     if isinstance(document, InvoiceDocument):
         _add_up(document)
+    elif isinstance(document, CreditNoteDocument):
+        _note_adds_up(document)
     return document
 
 
@@ -373,20 +296,54 @@ def _no_float(text: str) -> Any:
 def _add_up(document: InvoiceDocument) -> None:
     """Lines sum to the total, the total less credits is what is due, to the last unit."""
     currency = document.currency.asset
-
-    def units(amount: str) -> int:
-        parsed = parse_units(amount, currency)
-        if parsed.text() != amount:
-            raise Invalid(f"the document writes {amount} where {parsed.text()} is the one spelling")
-        return parsed.units
-
-    subtotal = sum(units(line.amount) for line in document.lines)
-    total = subtotal + sum(units(tax.amount) for tax in document.tax)
-    due = total - sum(units(credit.amount) for credit in document.credits)
-    if (subtotal, total, due) != (units(document.subtotal), units(document.total), units(document.amount_due)):
+    subtotal = sum(units_of(line.amount, currency) for line in document.lines)
+    total = subtotal + _taxed(document.tax, document)
+    due = total - sum(units_of(credit.amount, currency) for credit in document.credits)
+    said = (document.subtotal, document.total, document.amount_due)
+    if (subtotal, total, due) != tuple(units_of(amount, currency) for amount in said):
         raise Invalid("the document does not add up", remedy="do not pay it; ask the issuer")
     if (due > 0) != (document.wallet is not None):
         raise Invalid("the document must have a payment address exactly when something is due")
+    if document.tax and document.tax_note:
+        raise Invalid("the document has a tax, and a note that says why there is none")
+
+
+def _note_adds_up(document: CreditNoteDocument) -> None:
+    """Lines and tax sum to the total. A note without a subtotal tells its total alone."""
+    currency, lines = document.currency.asset, document.lines
+    total = units_of(document.total, currency)
+    if document.subtotal is None or document.tax is None:
+        if any(one is not None for one in (document.subtotal, document.tax, lines, document.tax_currency)):
+            raise Invalid("the credit note must have a subtotal and its tax, or neither")
+        return
+    subtotal = units_of(document.subtotal, currency)
+    if lines is not None:
+        amounts = [units_of(line.amount, currency) for line in lines]
+        if not lines or min(amounts) <= 0 or len({line.line for line in lines}) != len(lines):
+            raise Invalid("the credit note must take something off each of its lines, once")
+        if sum(amounts) != subtotal:
+            raise Invalid("the document does not add up", remedy="ask the issuer")
+    if subtotal + _taxed(document.tax, document) != total:
+        raise Invalid("the document does not add up", remedy="ask the issuer")
+
+
+def _taxed(taxes: list[Tax], document: InvoiceDocument | CreditNoteDocument) -> int:
+    """The sum of the tax. What is said of it in another currency must be it, at the rate that is said."""
+    currency, other = document.currency.asset, document.tax_currency
+    tax = sum(units_of(one.amount, currency) for one in taxes)
+    if other is not None:
+        abroad = Currency(code=other.code, exponent=other.exponent).asset
+        rate = Decimal(other.rate)
+        for said, units in ((other.tax, tax), (other.total, units_of(document.total, currency))):
+            if not taxes or units_of(said, abroad) != exchanged(units, rate, currency.exponent, abroad.exponent):
+                raise Invalid("the document does not add up in its tax currency", remedy="ask the issuer")
+    return tax
+
+
+def exchanged(units: int, rate: Decimal, exponent: int, other: int) -> int:
+    """An amount of a currency in another one, rounded once, half-even."""
+    numerator, denominator = rate.as_integer_ratio()
+    return half_even(units * numerator * 10**other, denominator * 10**exponent)
 
 
 def rate_text(rate: Decimal) -> str:

@@ -8,7 +8,10 @@ from typing import Final
 
 from billing.core.money import Asset, Money
 from billing.core.period import Span
+from billing.invoicing.document import TaxNote
+from billing.invoicing.tax import TaxAmount, tax_on
 from billing.pricing.rating import LineEvidence, LineKind, RatedLine, evidence_of, part_of
+from billing.tenants.tax import TaxKind, TaxRule
 from billing.tenants.tenant import Tenant
 
 DESCRIPTION_MAX: Final = 200
@@ -55,10 +58,22 @@ class Draft:
     """Is it for a part of a period that still runs?"""
     carried: tuple[DraftLine, ...] = field(default=())
     """What is to be given back and outweighs the invoice: it is derived again, and comes with a later one."""
+    taxes: tuple[TaxAmount, ...] = field(default=())
+    tax_note: TaxNote | None = None
+    """Why there is no tax."""
+    purchase_order: str = ""
+
+    @property
+    def subtotal(self) -> Money:
+        return Money(sum(line.rated.amount for line in self.lines), self.currency)
+
+    @property
+    def tax(self) -> Money:
+        return Money(sum(one.units for one in self.taxes), self.currency)
 
     @property
     def total(self) -> Money:
-        return Money(sum(line.rated.amount for line in self.lines), self.currency)
+        return self.subtotal + self.tax
 
     @property
     def credited(self) -> Money:
@@ -67,6 +82,15 @@ class Draft:
     @property
     def amount_due(self) -> Money:
         return self.total - self.credited
+
+
+def taxed(draft: Draft, rule: TaxRule | None) -> Draft:
+    """The draft with its tax: once on the sum of its lines, before any credit."""
+    if rule is None:
+        return draft
+    if rule.kind is not TaxKind.STANDARD:
+        return replace(draft, tax_note=TaxNote(kind=rule.kind.value, text=rule.note))  # type: ignore[arg-type]
+    return replace(draft, taxes=(TaxAmount(rule.name, rule.rate, tax_on(draft.subtotal.units, rule.rate)),))
 
 
 def use_credit(held: Iterable[Credit], owed: int) -> tuple[Credit, ...]:

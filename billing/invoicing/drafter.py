@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from billing.core.errors import Conflict, NotFound
 from billing.core.period import Span, at_second, rfc3339
@@ -10,8 +10,9 @@ from billing.db.engine import Database, Session
 from billing.events import store as events
 from billing.events.meter import Meter
 from billing.invoicing import store
-from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, use_credit
-from billing.invoicing.store import periods
+from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, taxed, use_credit
+from billing.invoicing.goodwill import not_twice
+from billing.invoicing.store import notes, periods
 from billing.invoicing.store.credit import credit_held
 from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
@@ -71,10 +72,13 @@ class Drafter:
         by_slug = {tenant.slug: tenant for tenant in everybody.values()}
         for slug in sorted({*own, *lacking}):
             base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
-            draft = adjusted(replace(base, progressive=not final), lacking.get(slug, ()))
+            rule = tenants.tax_of(session, base.payer.id, period.end - timedelta(seconds=1))
+            draft = taxed(adjusted(replace(base, progressive=not final), lacking.get(slug, ())), rule)
             if draft.total.units > 0 or (slug in own and draft.lines):
                 held = credit_held(session, draft.payer.id, draft.currency.code)
-                result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
+                order = draft.payer.purchase_order
+                used = use_credit(held, draft.total.units)
+                result.drafts.append(replace(draft, credits=used, purchase_order=order))
             elif draft.carried:
                 result.carried.append(draft)
         return result
@@ -95,7 +99,11 @@ class Drafter:
             consumers = _consumers(everybody, asked)
             if consumers:
                 found = rated(session, earlier, consumers, self._meters, closed=True)
-                closed += drafts(found.lines, everybody, found.titles, earlier, found.currency)
+                net = notes.net_charged(session, earlier, consumers)
+                closed += [
+                    replace(one, lines=not_twice(one.lines, net))
+                    for one in drafts(found.lines, everybody, found.titles, earlier, found.currency)
+                ]
         return adjustments(closed)
 
     def first_use(self, session: Session) -> datetime | None:

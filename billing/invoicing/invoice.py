@@ -34,10 +34,20 @@ class Invoice:
     address: Address | None
     pay_token: str
     replaces: str | None
+    tax: int = 0
+    noted: int = 0
+    """What credit notes took off it, tax included, while it stands."""
+    purchase_order: str = ""
+
+    @property
+    def claim(self) -> int:
+        """What is asked for: the amount due less credit notes. What they take off beyond it was paid with credit, which is
+        held again."""
+        return max(0, self.amount_due - self.noted)
 
     @property
     def paid(self) -> int:
-        return 0 if self.status is InvoiceStatus.VOID else self.amount_due - self.remaining
+        return 0 if self.status is InvoiceStatus.VOID else self.claim - self.remaining
 
     def overdue(self, now: datetime) -> bool:
         return self.status is InvoiceStatus.OPEN and now > self.due_at

@@ -1,7 +1,7 @@
 """Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -13,19 +13,21 @@ from billing.invoicing import calendar, compose, cycle, postings, store, told
 from billing.invoicing import document as documents
 from billing.invoicing.addressing import Addressing, Offer
 from billing.invoicing.archive import Archive, Prepared
-from billing.invoicing.compose import Header, nonce, pay_token
-from billing.invoicing.document import Party, Replaced
+from billing.invoicing.compose import Header, TakenBack, nonce, pay_token
+from billing.invoicing.document import InvoiceDocument, Party, Replaced
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
-from billing.invoicing.store import credit, periods, writeoffs
+from billing.invoicing.store import credit, notes, periods, writeoffs
+from billing.invoicing.tax import TaxOffice
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
 from billing.pricing import store as pricing
+from billing.tenants.tenant import checked_order
 from billing.trail.store import Deed, record
 from billing.wallets import store as wallets
 from billing.wallets.hd import AccountKey
@@ -49,6 +51,20 @@ class House:
     account: AccountKey | None
     offers: tuple[Offer, ...]
     public_url: str = ""
+    tax_office: TaxOffice | None = None
+
+
+def require_reason(what: str, reason: str) -> None:
+    """Raises Invalid: the reason is printed on the credit note."""
+    if not 0 < len(reason.strip()) <= REASON_MAX or not reason.isprintable():
+        raise Invalid(f"{what} needs a reason of at most {REASON_MAX} printable characters", remedy="--reason '...'")
+
+
+def invoice_document(session: Session, invoice_id: int) -> InvoiceDocument:
+    """An issued invoice's document."""
+    parsed = documents.parse(store.document(session, invoice_id))
+    assert isinstance(parsed, InvoiceDocument)
+    return parsed
 
 
 class Issuer:
@@ -77,21 +93,31 @@ class Issuer:
         return issued + sum(len(self._within(one)) for one in running)
 
     def run(
-        self, period: Span, payer: str = "", *, only: Collection[int] | None = None, actor: str = "daemon"
+        self,
+        period: Span,
+        payer: str = "",
+        *,
+        only: Collection[int] | None = None,
+        actor: str = "daemon",
+        purchase_order: str = "",
     ) -> list[Invoice]:
-        """Issue the invoices of a period: one payer's (then also after a void), those of `only` some, or those of everybody who
-        is invoiced in such periods and has none yet.
+        """Issue the invoices of a period: one payer's (then also after a void, and with a purchase order of its own), those of
+        `only` some, or those of everybody who is invoiced in such periods and has none yet.
 
         Raises Conflict while the period or its readings are not complete, or something used has no price.
         """
         cycle.require_over(period, self._clock.now())
+        if purchase_order and not payer:
+            raise Invalid("a purchase order is one payer's", remedy="name the tenant")
+        order = checked_order(purchase_order)
 
         def wanted(session: Session) -> list[Draft]:
             self._drafter.require_complete(session, period, self._clock.now())
             known = store.payers_with_invoice(session, period)
             found = self._drafter.draft(session, period, payer, only).drafts
             periods.require_open(session, [draft.payer.id for draft in found], period)
-            return [draft for draft in found if payer or draft.payer.id not in known]
+            mine = [draft for draft in found if payer or draft.payer.id not in known]
+            return [replace(draft, purchase_order=order or draft.purchase_order) for draft in mine]
 
         issued: list[Invoice] = []
         while batch := self._issue_batch(wanted, actor):
@@ -154,6 +180,7 @@ class Issuer:
             replaces=Replaced(number=replaced[1], digest=replaced[2]) if replaced else None,
             wallet=self._addressing.terms(index) if due else None,
             settlement=self._addressing.settlement(session, generation, draft.currency.code) if generation else [],
+            tax_office=self._house.tax_office,
         )
         document = compose.invoice(draft, header)
         content = documents.canonical(document)
@@ -180,10 +207,7 @@ class Issuer:
     def void(self, number: str, *, reason: str, actor: str) -> str:
         """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced
         again. Raises Invalid without a reason, Conflict when it is not open, or money was paid on it."""
-        if not 0 < len(reason.strip()) <= REASON_MAX or not reason.isprintable():
-            raise Invalid(
-                f"voiding {number} needs a reason of at most {REASON_MAX} printable characters", remedy="--reason '...'"
-            )
+        require_reason(f"voiding {number}", reason)
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._guard.check(session, now)
@@ -192,14 +216,17 @@ class Issuer:
             invoice = store.by_id(session, invoice_id)
             store.move(session, invoice.id, InvoiceEvent.VOID, now)
             if invoice.paid:
-                raise Conflict(f"{number} has payments on it", remedy="it cannot be voided; wait for credit notes")
+                raise Conflict(f"{number} has payments on it", remedy=f"stablemeter invoice credit {number}")
+            if invoice.noted:
+                raise Conflict(f"{number} has credit notes on it", remedy=f"stablemeter invoice credit {number}")
             series = credit_note_series(self._house.series)
             note = number_text(series, store.next_counter(session, series))
             header = Header(self._house.issuer, note, nonce(), now, None, None, [])
-            document = compose.credit_note(invoice, header, reason)
+            taken_back = TakenBack(invoice_document(session, invoice.id), invoice.digest)
+            document = compose.void_note(taken_back, header, reason)
             content = documents.canonical(document)
             digest = documents.digest(content)
-            store.add_credit_note(session, document, content, digest, invoice)
+            notes.add(session, notes.Issued(document, content, digest, invoice.total, invoice.tax, {}), invoice.id)
             pricing.cancel(session, invoice.id)
             credit.give_back(session, invoice.id, now)
             self._take_write_off_back(session, invoice, now)

@@ -1,17 +1,48 @@
 """What invoicing books. ARCHITECTURE has the table for all concerns."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing.core.money import Money
 from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice
-from billing.ledger.account import PROMOTION, RECEIVABLE, TENANT_CREDIT, TENANT_PREPAID, WRITE_OFF, revenue
+from billing.ledger.account import PROMOTION, RECEIVABLE, TAX, TENANT_CREDIT, TENANT_PREPAID, WRITE_OFF, revenue
 from billing.ledger.entry import Entry, EntryKind, Posting, entry_postings
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A credit note's number, and when it is booked."""
+
+    number: str
+    at: datetime
+
+
+def credit_note(invoice: Invoice, revenues: Mapping[str, int], tax: int, back: Mapping[str, int], note: Noted) -> Entry:
+    """A credit note in part: the SKUs earned less, the tax office is owed less, the payer owes less. `back` is the credit,
+    by kind, that the invoice had used and that is held again: the payer owed that much less already.
+
+    What transfers paid beyond the rest becomes credit when the payments are allocated anew.
+    """
+    payer, currency = invoice.tenant_id, invoice.currency.code
+    accounts: dict[str, int] = defaultdict(int)
+    for kind, units in back.items():
+        accounts[TENANT_PREPAID if kind == "prepaid" else TENANT_CREDIT] += units
+    total = sum(revenues.values()) + tax
+    postings = entry_postings(
+        *(Posting(revenue(sku), currency, units, payer, invoice.id) for sku, units in sorted(revenues.items())),
+        Posting(TAX, currency, tax, payer, invoice.id),
+        Posting(RECEIVABLE, currency, sum(back.values()) - total, payer, invoice.id),
+        *(Posting(account, currency, -units, payer) for account, units in sorted(accounts.items())),
+    )
+    return Entry(EntryKind.CREDIT_NOTE, note.at.date(), note.at, postings, invoice_id=invoice.id, memo=note.number)
+
+
 def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Entry]:
-    """The issue itself: the payer owes, the SKUs earned. Then the credit that it used: the payer owes that much less."""
+    """The issue itself: the payer owes, the SKUs earned, the tax office is owed. Then the credit that it used: the payer owes
+    that much less."""
     payer, currency = draft.payer.id, draft.currency.code
     earned: dict[str, int] = defaultdict(int)
     for line in draft.lines:
@@ -19,6 +50,7 @@ def issue(draft: Draft, invoice_id: int, number: str, now: datetime) -> list[Ent
     issued = entry_postings(
         Posting(RECEIVABLE, currency, draft.total.units, payer, invoice_id),
         *(Posting(revenue(sku), currency, -units, payer, invoice_id) for sku, units in sorted(earned.items())),
+        Posting(TAX, currency, -draft.tax.units, payer, invoice_id),
     )
     entries = []
     if issued:

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from billing.core.clock import Clock
 from billing.core.errors import Conflict
-from billing.core.money import parse_units
+from billing.core.money import parse_rate, parse_units
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span, parse_time
 from billing.db.engine import Database, Session
@@ -21,6 +21,7 @@ from billing.invoicing.archive import Archive, Archived
 from billing.invoicing.compose import pay_token
 from billing.invoicing.document import (
     AgreedLine,
+    AnyDocument,
     CreditNoteDocument,
     DepositDocument,
     ForwarderTerms,
@@ -29,13 +30,18 @@ from billing.invoicing.document import (
     MeterLine,
     MeterPackageLine,
     PackageLine,
+    Tax,
 )
 from billing.invoicing.draft import Credit, Draft, DraftLine
-from billing.invoicing.lifecycle import INVOICE, InvoiceEvent
+from billing.invoicing.invoice import Invoice
+from billing.invoicing.issuer import invoice_document
+from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
+from billing.invoicing.noter import CREDITABLE, Settle, book, creditable
 from billing.invoicing.numbering import counter_of
 from billing.invoicing.recovery import Missing, plan
-from billing.invoicing.store import deposits
+from billing.invoicing.store import deposits, notes
 from billing.invoicing.store.credit import Grant, credit_held, give_back, lack, use
+from billing.invoicing.tax import TaxAmount
 from billing.invoicing.verify import address_of, wallet_of
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
@@ -71,12 +77,13 @@ def forgotten(archive: Archive, known: set[Hash32]) -> list[Archived]:
 class Restorer:
     def __init__(
         self, database: Database, clock: Clock, archive: Archive, wallet: Wallet | None,
-        read_again: Callable[[Session, datetime], None],
+        read_again: Callable[[Session, datetime], None], settle: Settle,
     ) -> None:  # fmt: skip
         """`wallet` is the configured one: in xpub mode a document does not say which account its address is from.
-        `read_again` asks, in the same transaction, that chains are read again from a time on: nobody watched."""
+        `read_again` asks, in the same transaction, that chains are read again from a time on: nobody watched. `settle` allocates
+        an invoice's payments anew after a credit note."""
         self._database, self._clock, self._archive, self._wallet = database, clock, archive, wallet
-        self._read_again = read_again
+        self._read_again, self._settle = read_again, settle
 
     def restore(self, *, actor: str) -> Restored:
         """Import everything that is missing, in one transaction."""
@@ -132,9 +139,7 @@ class Restorer:
             self._deposit(session, one.archived, document, now)
             result.deposits.append(number)
         elif why := self._credit_note(session, one.archived, document, now):
-            result.left.append(
-                f"credit note {number} took {document.invoice.number} back and was not brought back: {why}"
-            )
+            result.left.append(f"credit note {number} took {_what(document)} and was not brought back: {why}")
         else:
             result.credit_notes.append(number)
         series, counter = counter_of(number)
@@ -146,9 +151,10 @@ class Restorer:
         gap), or its payer has another one. A credit note would take an invoice back: that is a person's decision."""
         number, document = one.archived.number, one.document
         if isinstance(document, CreditNoteDocument):
+            again = "void" if document.is_whole else "credit"
             result.left.append(
-                f"credit note {number}, prepared to take {document.invoice.number} back, was perhaps never issued:"
-                f" void {document.invoice.number} again if the payer has it"
+                f"credit note {number}, prepared to take {_what(document)}, was perhaps never issued:"
+                f" {again} {document.invoice.number} again if the payer has it"
             )
             return False
         series, counter = counter_of(number)
@@ -237,27 +243,63 @@ class Restorer:
         period = Span(parse_time(parsed.period.start), parse_time(parsed.period.end))
         lines = tuple(_line(line, everybody[line.tenant], parsed) for line in parsed.lines)
         cycle = tenants.cycles(session).get(payer.id, MONTHLY)
-        within = cycle.period_of(period.start).end > period.end  # a document does not say that it was not the last one
-        used = _credits(session, parsed, payer, now)
-        return Draft(payer, period, parsed.currency.asset, lines, used, progressive=within)
+        return Draft(
+            payer,
+            period,
+            parsed.currency.asset,
+            lines,
+            _credits(session, parsed, payer, now),
+            progressive=cycle.period_of(period.start).end
+            > period.end,  # its document does not say that it was not the last
+            taxes=_taxes(parsed.tax, parsed),
+            tax_note=parsed.tax_note,
+            purchase_order=parsed.purchase_order or "",
+        )
 
-    @staticmethod
-    def _credit_note(session: Session, one: Archived, parsed: CreditNoteDocument, now: datetime) -> str:
-        """Take the invoice back again; or say why a person has to see to it."""
+    def _credit_note(self, session: Session, one: Archived, parsed: CreditNoteDocument, now: datetime) -> str:
+        """Take the invoice, or a part of it, back again; or say why a person has to see to it."""
         found = store.listed(session, store.Filter(number=parsed.invoice.number))
         if not found or found[0].digest != parsed.invoice.digest:
             return "the database does not have that invoice"
         status, invoice = store.lock(session, found[0].id), store.by_id(session, found[0].id)
+        currency = invoice.currency
+        tax = sum(one.units for one in _taxes(parsed.tax or [], parsed))
+        taken = {line.line: parse_units(line.amount, currency).units for line in parsed.lines or []}
+        total = parse_units(parsed.total, currency).units
+        note = notes.Issued(parsed, one.content, one.digest, total, tax, taken)
+        if not parsed.is_whole:
+            return self._partial(session, invoice, status, note, now)
         if invoice.paid:
             return "money was matched to that invoice since; agree with the payer what it is for"
         if not INVOICE.allows(status, InvoiceEvent.VOID):
             return f"that invoice is {status.value}"
         store.move(session, invoice.id, InvoiceEvent.VOID, now)
-        store.add_credit_note(session, parsed, one.content, one.digest, invoice)
+        notes.add(session, note, invoice.id)
         pricing.cancel(session, invoice.id)
         give_back(session, invoice.id, now)
         ledger.reverse(session, ledger.of_invoice(session, invoice.id), now)
         return ""
+
+    def _partial(
+        self, session: Session, invoice: Invoice, status: InvoiceStatus, note: notes.Issued, now: datetime
+    ) -> str:
+        if status not in CREDITABLE:
+            return f"that invoice is {status.value}"
+        left = creditable(session, invoice, invoice_document(session, invoice.id))
+        if any(units > left.left_of(position) for position, units in note.lines.items()):
+            return "less than that is left on that invoice's lines; were they credited again since?"
+        book(session, invoice, note, now)
+        self._settle(session, invoice.id)
+        return ""
+
+
+def _what(note: CreditNoteDocument) -> str:
+    return f"{note.invoice.number} back" if note.is_whole else f"something off {note.invoice.number}"
+
+
+def _taxes(taxes: Sequence[Tax], parsed: AnyDocument) -> tuple[TaxAmount, ...]:
+    currency = parsed.currency.asset
+    return tuple(TaxAmount(one.name, parse_rate(one.rate), parse_units(one.amount, currency).units) for one in taxes)
 
 
 def _known(session: Session, named: Sequence[tuple[str, str]], now: datetime) -> dict[str, Tenant]:

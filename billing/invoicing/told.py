@@ -57,6 +57,8 @@ def credit_note(document: CreditNoteDocument, digest: Hash32, invoice: Invoice) 
         "invoice": invoice.number,
         "tenant": invoice.tenant,
         "currency": document.currency.code,
+        "effect": "void" if document.is_whole else "partial",
+        "subtotal": document.subtotal or document.total,
         "total": document.total,
         "reason": document.reason,
         "issued_at": document.issued_at,

@@ -47,7 +47,9 @@ def verify(content: bytes, pins: Sequence[Hash32], shown: Address | None) -> Ver
     """Check a document. Raises Invalid for bytes that are no canonical document."""
     parsed, digest = documents.parse(content), documents.digest(content)
     if isinstance(parsed, CreditNoteDocument):
-        return Verdict(False, digest, None, ["a credit note has no address to pay to"])
+        what = "all" if parsed.is_whole else "a part"
+        said = f"{parsed.number}: takes {parsed.total} {parsed.currency.code}, {what}, of {parsed.invoice.number} back"
+        return Verdict(False, digest, None, [said, "a credit note has no address to pay to"])
     words = [f"{parsed.number}: {_what(parsed)}, from {parsed.issuer.name} to {parsed.tenant.name}"]
     address = address_of(parsed, digest)
     if address is None:

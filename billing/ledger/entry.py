@@ -15,6 +15,7 @@ class EntryKind(StrEnum):
 
     ISSUE = "issue"
     CREDIT = "credit"
+    CREDIT_NOTE = "credit_note"
     PAYMENT = "payment"
     SUSPENSE = "suspense"
     FLUSH = "flush"

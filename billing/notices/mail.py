@@ -40,14 +40,13 @@ _TEXTS: Final[dict[NoticeType, str]] = {
         "{remaining} {currency} of invoice {number} were due on {due_day} and have not come in.\n\n{pay_url}\n\n"
         "If you have paid, answer with the transaction's hash."
     ),
-    NoticeType.INVOICE_PAID: "Invoice {number} over {amount_due} {currency} is paid. Thank you.",
+    NoticeType.INVOICE_PAID: "Nothing remains to be paid on invoice {number}. Thank you.",
     NoticeType.INVOICE_REOPENED: (
         "A payment of invoice {number} left the blockchain (a reorganisation), so the invoice is open again.\n"
         "Most such payments come back by themselves within minutes. Please look before you pay again."
     ),
     NoticeType.CREDIT_NOTE_ISSUED: (
-        "Invoice {invoice} was taken back by credit note {number} over {total} {currency}: {reason}\n\n"
-        "Please do not pay the invoice any more."
+        "Credit note {number} over {total} {currency} for invoice {invoice}: {reason}\n\n{effect_told}"
     ),
     NoticeType.PAYMENT_SEEN: (
         "A payment of {amount} {token} for invoice {invoice} was seen on chain {chain_id} and waits for confirmations.\n\n"
@@ -146,10 +145,13 @@ def _values(data: dict[str, Any]) -> dict[str, Any]:
         f"{one['number']}: {one['remaining']} {one['currency']}, due {one['due_at'][:10]}"
         for one in data.get("overdue", ())
     ]
-    days = data.get("days_left")
+    days, partial = data.get("days_left"), data.get("effect") == "partial"
     return {
         **data,
         "due_day": data.get("due_at", "")[:10],
+        "effect_told": "The invoice stands; this much less is asked for."
+        if partial
+        else "Please do not pay the invoice any more.",
         "overdue_list": "\n".join(overdue),
         "why": "These invoices have been overdue for too long:\n\n" if overdue else "Your credit is used up.",
         "lasts": "" if days is None else f" At the present rate they last for {days} days.",

@@ -123,7 +123,7 @@ def _incoming(one: Incoming, terms: Settlement) -> Incoming:
 def _owed(session: Session, invoice: Invoice) -> Owed:
     """Nothing is owed on a void invoice."""
     tolerance = next(one for one in tenants.listed(session) if one.id == invoice.tenant_id).tolerance_units
-    due = 0 if invoice.status is InvoiceStatus.VOID else invoice.amount_due
+    due = 0 if invoice.status is InvoiceStatus.VOID else invoice.claim
     given_up = invoice.id in writeoffs.given_up(session, [invoice.id])
     return Owed(due, invoice.currency, tolerance, invoice.due_at, given_up)
 

@@ -262,6 +262,10 @@ class Reconciler:
             invoice = invoicing.by_id(session, invoice_id)
             done.exceptions += ask_about_used(session, payment.transfer_id, invoice, self._clock.now())
 
+    def reallocate(self, session: Session, invoice_id: int) -> None:
+        """What is asked for on an invoice changed: allocate its payments anew. The caller holds the invoice's lock."""
+        self._reallocate(session, invoicing.by_id(session, invoice_id), Settled())
+
     def _reallocate(self, session: Session, invoice: Invoice, done: Settled, gone: Gone | None = None) -> None:
         """Bring an invoice's allocations, credit and status in line with what stands now."""
         allocated = reallocate(session, [invoice], self._clock.now(), gone or Gone())

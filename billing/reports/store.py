@@ -22,9 +22,10 @@ _RECONCILIATION = """
     WITH paid AS (
       SELECT invoice_id, sum(value) AS value FROM (
         SELECT invoice_id, value_units AS value FROM payment WHERE disposition = 'matched'
-        UNION ALL SELECT invoice_id, applied_units FROM assignment WHERE ended_at IS NULL) AS x GROUP BY invoice_id)
-    SELECT i.number, n.slug AS tenant, coalesce(nullif(n.legal_name, ''), n.name) AS tenant_name, i.currency,
-           i.exponent, i.amount_due, i.status AS invoice_status, a.address,
+        UNION ALL SELECT invoice_id, applied_units FROM assignment WHERE ended_at IS NULL) AS x GROUP BY invoice_id),
+    noted AS (SELECT invoice_id, sum(total) AS units FROM credit_note WHERE kind = 'partial' GROUP BY invoice_id)
+    SELECT i.number, n.slug AS tenant, coalesce(nullif(n.legal_name, ''), n.name) AS tenant_name, i.currency, i.exponent,
+           greatest(0, i.amount_due - coalesce(noted.units, 0)) AS amount_due, i.status AS invoice_status, a.address,
            t.id AS transfer_id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index, t.block_number,
            t.block_hash, t.mined_at, t.from_address, t.to_address, c.cursor_number,
            p.kind, p.disposition, p.value_units,
@@ -41,9 +42,11 @@ _RECONCILIATION = """
       LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
       LEFT JOIN paid ON paid.invoice_id = i.id
+      LEFT JOIN noted ON noted.invoice_id = i.id
      WHERE i.period && tstzrange(:start, :end)
     UNION ALL
-    SELECT i.number, n.slug, coalesce(nullif(n.legal_name, ''), n.name), i.currency, i.exponent, i.amount_due, i.status,
+    SELECT i.number, n.slug, coalesce(nullif(n.legal_name, ''), n.name), i.currency, i.exponent,
+           greatest(0, i.amount_due - coalesce(noted.units, 0)), i.status,
            t.to_address, t.id, t.chain_id, t.token_address,
            t.units, t.state, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address,
            c.cursor_number, 'assigned', p.disposition, 0, s.applied_units, -s.applied_units, s.written_off_units, p.rate,
@@ -54,6 +57,7 @@ _RECONCILIATION = """
       JOIN payment p ON p.id = s.payment_id JOIN transfer t ON t.id = p.transfer_id
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
       LEFT JOIN paid ON paid.invoice_id = i.id
+      LEFT JOIN noted ON noted.invoice_id = i.id
      WHERE s.ended_at IS NULL AND i.period && tstzrange(:start, :end)
     UNION ALL
     SELECT '', '', '', '', 0, 0, '', a.address, t.id, t.chain_id, t.token_address, t.units, t.state, t.tx_hash, t.log_index,

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from billing.core.errors import Invalid, NotFound
 from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, TokenSettings, WalletSettings
 from billing.settings.compliance import ComplianceSettings, ControlSettings, ListSettings, OracleSettings
+from billing.settings.issuer import IssuerSettings, TaxRateSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
 from billing.settings.notices import DunningSettings, MailSettings, WebhookSettings
 from billing.settings.presets import other_create2
@@ -33,6 +34,7 @@ __all__ = [
     "ControlSettings",
     "DunningSettings",
     "FeedSettings",
+    "IssuerSettings",
     "ListSettings",
     "MailSettings",
     "MeterSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "OracleSettings",
     "Settings",
     "SourceSettings",
+    "TaxRateSettings",
     "TokenSettings",
     "WalletSettings",
     "WebhookSettings",
@@ -51,15 +54,6 @@ __all__ = [
 ENV_PREFIX: Final = "STABLEMETER_"
 CONFIG_VARIABLE: Final = "STABLEMETER_CONFIG"
 DEFAULT_CONFIG: Final = Path("stablemeter.toml")
-
-
-class IssuerSettings(Section):
-    """Who the invoices are from."""
-
-    name: str = Field(default="Unnamed issuer", min_length=1, max_length=200, description="Name on the invoices")
-    address: str = Field(default="", max_length=500, description="Postal address on the invoices")
-    tax_id: str = Field(default="", max_length=100, description="Tax number on the invoices")
-    series: str = Field(default="INV", pattern=r"^[A-Z][A-Z0-9]{0,11}$", description="Prefix of invoice numbers")
 
 
 class DatabaseSettings(Section):

@@ -1,7 +1,7 @@
 """Registers tenants, their labels and their API keys."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.core.clock import Clock
@@ -12,6 +12,7 @@ from billing.db.engine import Database, Session
 from billing.tenants import store
 from billing.tenants.cycle import Cycle
 from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
+from billing.tenants.tax import TaxRule, TaxTerm
 from billing.tenants.tenant import EXCLUDE_GAPS, GapRule, Tenant
 from billing.trail.store import Deed, record
 
@@ -29,6 +30,25 @@ class GapChange:
 
     rule: GapRule
     since: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxChange:
+    """A tenant's new tax rule. Without `since` it holds from the first moment that was not invoiced yet."""
+
+    rule: TaxRule
+    since: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a tenant's invoices say of it from now on; what is None stays as it is."""
+
+    address: str | None = None
+    tax_id: str | None = None
+    purchase_order: str | None = None
     reason: str = ""
 
 
@@ -91,6 +111,29 @@ class Registrar:
             store.set_cycle(session, tenant.id, cycle)
             details = {"cycle": str(cycle), "threshold": cycle.threshold}
             record(session, Deed(now, actor, "tenant.cycle", f"tenant {slug}", reason, details))
+
+    def set_tax(self, slug: str, change: TaxChange, *, actor: str) -> datetime:
+        """Tax a tenant in another way, and answer from when on. An invoice bears the rule that is in force when its period
+        ends; what was issued does not change."""
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            tenant = store.by_slug(session, slug)
+            since = change.since or self._closed_for(session, tenant.id) or EPOCH
+            store.set_tax(session, tenant.id, TaxTerm(change.rule, since), now)
+            details = {"tax": str(change.rule), "since": rfc3339(since)}
+            record(session, Deed(now, actor, "tenant.tax", f"tenant {slug}", change.reason, details))
+        return since
+
+    def set_details(self, slug: str, given: Details, *, actor: str) -> Tenant:
+        """Change what a tenant's next invoices say of it."""
+        now = self._clock.now()
+        fields = ("address", "tax_id", "purchase_order")
+        said = {name: value for name in fields if (value := getattr(given, name)) is not None}
+        with self._database.transaction() as session:
+            tenant = replace(store.by_slug(session, slug), **said)
+            store.set_details(session, tenant)
+            record(session, Deed(now, actor, "tenant.details", f"tenant {slug}", given.reason, said))
+        return tenant
 
     def label(self, slug: str, labels: Sequence[str], *, since: datetime | None, actor: str) -> None:
         """Let more labels mean a tenant, as in `add`. All of them, or none."""

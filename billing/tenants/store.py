@@ -8,9 +8,10 @@ from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
 from billing.core.period import FOREVER, Span, epoch_seconds
-from billing.db.tables.tenants import ApiKeyRow, BillingCycleRow, ClaimRow, GapTermRow, TenantRow
+from billing.db.tables.tenants import ApiKeyRow, BillingCycleRow, ClaimRow, GapTermRow, TaxTermRow, TenantRow
 from billing.tenants.cycle import Cycle, Every
 from billing.tenants.keys import Bearer, KeyRole, NewKey
+from billing.tenants.tax import TaxKind, TaxRule, TaxTerm
 from billing.tenants.tenant import EXCLUDE_GAPS, Attribution, Claim, GapPolicy, GapRule, GapTerm, Tenant
 
 
@@ -32,6 +33,9 @@ def add(session: Session, tenant: Tenant, now: datetime) -> Tenant:
         tolerance_units=tenant.tolerance_units,
         terms_days=tenant.terms_days,
         created_at=now,
+        address=tenant.address,
+        tax_id=tenant.tax_id,
+        purchase_order=tenant.purchase_order,
     )
     session.add(row)
     session.flush()
@@ -87,6 +91,9 @@ def _tenant(row: TenantRow, slugs: dict[int, str]) -> Tenant:
         tolerance_units=row.tolerance_units,
         terms_days=row.terms_days,
         id=row.id,
+        address=row.address,
+        tax_id=row.tax_id,
+        purchase_order=row.purchase_order,
     )
 
 
@@ -168,6 +175,33 @@ def gap_of(session: Session, tenant_id: int, at: datetime) -> GapRule:
     second = epoch_seconds(at)
     found = [one.rule for one in gap_terms(session) if one.tenant_id == tenant_id and one.since <= second]
     return found[-1] if found else EXCLUDE_GAPS
+
+
+def set_details(session: Session, tenant: Tenant) -> None:
+    """Keep what a tenant's invoices say of it: address, tax number, purchase order."""
+    row = session.exec(select(TenantRow).where(TenantRow.id == tenant.id).with_for_update()).one()
+    row.address, row.tax_id, row.purchase_order = tenant.address, tenant.tax_id, tenant.purchase_order
+    session.add(row)
+    session.flush()
+
+
+def set_tax(session: Session, tenant_id: int, term: TaxTerm, now: datetime) -> None:
+    rule = term.rule
+    row = TaxTermRow(tenant_id=tenant_id, kind=rule.kind, name=rule.name, rate=rule.rate, note=rule.note,
+                     since=term.since, set_at=now)  # fmt: skip
+    session.add(row)
+    session.flush()
+
+
+def tax_of(session: Session, tenant_id: int, at: datetime) -> TaxRule | None:
+    """The tax rule that is in force at a time; None when nothing was ever said: then there is no tax, and no note."""
+    row = session.exec(
+        select(TaxTermRow)
+        .where(TaxTermRow.tenant_id == tenant_id, col(TaxTermRow.since) <= at)
+        .order_by(col(TaxTermRow.id).desc())
+        .limit(1)
+    ).first()
+    return None if row is None else TaxRule(TaxKind(row.kind), row.name, row.rate.normalize(), row.note)
 
 
 def underived_gaps(session: Session) -> list[tuple[int, Span]]:

@@ -29,6 +29,7 @@ class GapPolicy(StrEnum):
 
 
 GAP_SECONDS_MAX: Final = 86_400
+PURCHASE_ORDER_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,17 @@ class GapTerm:
     since: int
 
 
+def checked_order(reference: str) -> str:
+    """A purchase order's reference, as it is. Raises Invalid."""
+    if len(reference) > PURCHASE_ORDER_MAX or not reference.isprintable() or reference != reference.strip():
+        raise Invalid(f"a purchase order is printable text of at most {PURCHASE_ORDER_MAX} characters")
+    return reference
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """Somebody who is billed. `slug` is its name in commands, documents and URLs; `reseller` pays in its place."""
+    """Somebody who is billed. `slug` is its name in commands, documents and URLs; `reseller` pays in its place.
+    `purchase_order` is the reference that its invoices bear unless one has its own."""
 
     slug: str
     name: str
@@ -76,6 +85,9 @@ class Tenant:
     tolerance_units: int = 1
     terms_days: int = 14
     id: int = 0
+    address: str = ""
+    tax_id: str = ""
+    purchase_order: str = ""
 
     def __post_init__(self) -> None:
         if _SLUG.fullmatch(self.slug) is None:
@@ -90,6 +102,13 @@ class Tenant:
             raise Invalid(f"tenant {self.slug}: {self.email!r} is not an e-mail address")
         if self.tolerance_units < 0 or not 0 <= self.terms_days <= 3650:
             raise Invalid(f"tenant {self.slug}: tolerance and payment terms cannot be negative or absurd")
+        for text, most, what in (
+            (self.address, 500, "address"),
+            (self.tax_id, 100, "tax number"),
+        ):
+            if len(text) > most or not text.isprintable() or text != text.strip():
+                raise Invalid(f"tenant {self.slug}: the {what} is printable text of at most {most} characters")
+        checked_order(self.purchase_order)
         if self.reseller == self.slug:
             raise Invalid(f"tenant {self.slug} cannot be its own reseller")
 

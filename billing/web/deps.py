@@ -19,6 +19,8 @@ from billing.db.engine import Database
 from billing.events.ingester import Ingester
 from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
+from billing.invoicing.noter import Noter
+from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
@@ -41,6 +43,8 @@ class Wired:
         self.closer: Closer = app.closer
         self.depositor: Depositor = app.depositor
         self.forecaster: Forecaster = app.forecaster
+        self.noter: Noter = app.noter
+        self.printer: Printer = app.printer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

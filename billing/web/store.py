@@ -73,7 +73,7 @@ def tolerance(session: Session, tenant: int) -> int:
 
 _TENANTS = """
     SELECT t.id, t.slug, t.name, t.legal_name, t.country, t.email, t.attribution, r.slug AS reseller, t.terms_days,
-           t.tolerance_units::text AS tolerance_units, t.created_at,
+           t.tolerance_units::text AS tolerance_units, t.created_at, t.address, t.tax_id, t.purchase_order,
            coalesce((SELECT array_agg(CASE c.source WHEN '' THEN c.label ELSE c.source || ':' || c.label END
                      ORDER BY c.label, c.source) FROM tenant_claim c WHERE c.tenant_id = t.id), '{}') AS labels
       FROM tenant t LEFT JOIN tenant r ON r.id = t.reseller_id"""

@@ -69,6 +69,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("invoice", "run"): (("--period", "PERIOD"), set()),
     ("invoice", "issue"): (("acme", "--period", "PERIOD"), set()),
     ("invoice", "show"): (("INV-000001",), {"number", "lines", "credit_notes", "total", "address", "digest"}),
+    ("invoice", "notes"): ((), {"number", "invoice", "tenant", "effect", "currency", "tax", "total", "reason", "issued_at"}),
     ("lease", "list"): ((), {"reference", "tenant", "host", "gpu", "from", "to"}),
     ("ledger", "trial-balance"): ((), {"account", "asset", "debits", "credits", "balance", "balance_units"}),
     ("maintenance", "list"): ((), {"reference", "status", "from", "to", "hosts", "gpus", "reason"}),
@@ -105,6 +106,7 @@ MAY_BE_EMPTY = (
     ("apikey", "list"),
     ("books", "list"),
     ("compliance", "lists"),
+    ("invoice", "notes"),
     ("meter", "exclusions", "list"),
     ("payee", "list"),
     ("refund", "list"),
@@ -145,6 +147,26 @@ def test_a_voided_invoice_is_replaced_and_the_credit_note_told(branch: Site) -> 
     assert again["replaces"] == row["number"] and again["address"] != row["address"]
     assert "taken back by INV-CN-000001: wrong label" in branch("invoice", "show", row["number"]).ok().out
     assert {one["status"] for one in branch("invoice", "list", "--status", "void", "--json").json()} == {"void"}
+    assert branch("audit").code == 0
+
+
+def test_an_invoice_is_taxed_credited_in_part_and_printed(branch: Site, tmp_path: Path) -> None:
+    branch("tenant", "add", "gamma", "--label", "mystery", "--po", "PO-1").ok()
+    told = branch("tenant", "set", "gamma", "--tax-rate", "0.10", "--tax-name", "GST", "--tax-id", "ABN 1").ok().out
+    assert "the next invoices say so" in told and "tax GST 10 % for periods that end after" in told
+    (row,) = branch("invoice", "issue", "gamma", "--period", branch.period, "--po", "PO-2", "--json").json()
+    assert (row["total"], row["tax"], row["purchase_order"]) == ("105.60", "9.60", "PO-2")
+    told = branch("invoice", "credit", row["number"], "--line", "1", "--amount", "6.00", "--reason", "slow").ok().out
+    assert told == f"credit note INV-CN-000001; {row['number']} is open, 99.00 USD remains\n"
+    assert "6.60 USD taken off by INV-CN-000001: slow" in branch("invoice", "show", row["number"]).ok().out
+    for number in (row["number"], "INV-CN-000001"):
+        file = tmp_path / "paper.pdf"
+        assert f"bytes to {file}" in branch("invoice", "pdf", number, "--output", file).ok().out
+        assert file.read_bytes().startswith(b"%PDF")
+    told = branch("invoice", "credit", "INV-000001", "--line", "1", "--reason", "goodwill").ok().out
+    assert "INV-000001 is paid, 0.00 USD remains" in told
+    branch("invoice", "credit", "INV-000001", "--line", "1", "--reason", "again").refused("only 0.00 USD", code=1)
+    assert [one["effect"] for one in branch("invoice", "notes", "--json").json()] == ["partial", "partial"]
     assert branch("audit").code == 0
 
 
@@ -238,6 +260,18 @@ def test_a_label_and_a_gap_policy_are_set_on_a_known_tenant(branch: Site) -> Non
     assert told == f"tenant beta: gaps bridge up to 900 s from {rfc3339(branch.month.end)} on; 0 devices changed\n"
     branch("tenant", "set", "beta", "--gap-policy", "bridge").refused("gap policy", code=2)
     branch("tenant", "set", "beta", "--gap-policy", "odd").refused("is not known", code=2)
+    for typed, words in (
+        ((), ("nothing to set",)),
+        (("--gap-limit-seconds", "5"), ("--gap-policy",)),
+        (("--tax-rate", "10", "--tax-name", "GST"), ("10 is no tax rate", "0.10 is ten percent")),
+        (("--tax-rate", "0.1"), ("needs a name",)),
+        (("--tax-rate", "x", "--tax-name", "GST"), ("'x'",)),
+        (("--tax-name", "GST"), ("needs its rate",)),
+        (("--tax-kind", "exempt"), ("--tax-note",)),
+        (("--tax-kind", "odd"), ("not known",)),
+        (("--po", "x" * 101), ("at most 100",)),
+    ):
+        branch("tenant", "set", "beta", *typed).refused(*words, code=2)
 
 
 def test_a_whole_host_is_let_once_its_gpus_are_free(branch: Site) -> None:

@@ -47,6 +47,7 @@ def changed(**fields: Any) -> bytes:
         ("par-limit", "expected-par-limit"),
         ("by-feed", "expected-by-feed"),
         ("deposit", "expected-deposit"),
+        ("taxed", "expected-taxed"),
     ],
 )
 def test_the_golden_documents_keep_their_bytes_digest_and_address(name: str, beside: str) -> None:
@@ -266,3 +267,78 @@ def test_a_rule_that_is_not_known_is_refused(rule: dict[str, Any]) -> None:
     raw["settlement"][0]["rule"] = rule
     with pytest.raises(Invalid, match=r"settlement|not canonical"):
         documents.parse(rfc8785.dumps(raw))
+
+
+TAXED = {
+    "tax": [{"name": "GST", "rate": "0.1", "amount": "20.00"}],
+    "total": "220.00",
+    "amount_due": "220.00",
+    "purchase_order": "PO-4711",
+    "tax_currency": {
+        "code": "AUD",
+        "exponent": 2,
+        "rate": "1.5312",
+        "source": "Reserve Bank of Australia",
+        "date": "2026-10-31",
+        "tax": "30.62",
+        "total": "336.86",
+    },
+}
+
+
+def test_what_may_be_left_out_is_not_written_at_all_so_older_documents_keep_their_bytes() -> None:
+    parsed = documents.parse(content())
+    assert isinstance(parsed, InvoiceDocument)
+    assert (parsed.purchase_order, parsed.tax_note, parsed.tax_currency) == (None, None, None)
+    assert documents.canonical(parsed) == content() and b"purchase_order" not in content()
+    assert b'"replaces":null' in content(), "what must be there is, though it is null"
+    for name in ("purchase_order", "tax_note", "tax_currency"):
+        with pytest.raises(Invalid, match="not canonical"):
+            documents.parse(changed(**{name: None}))
+    note = documents.parse(content("credit-note.json"))
+    assert documents.canonical(note) == content("credit-note.json")
+    with pytest.raises(Invalid, match="not canonical"):
+        documents.parse(rfc8785.dumps({**json.loads(content("credit-note.json")), "lines": None}))
+
+
+def test_a_taxed_document_adds_up_in_both_currencies_or_is_refused() -> None:
+    parsed = documents.parse(changed(**TAXED))
+    assert isinstance(parsed, InvoiceDocument) and documents.canonical(parsed) == changed(**TAXED)
+    assert parsed.purchase_order == "PO-4711" and parsed.tax[0].rate == "0.1"
+    with pytest.raises(Invalid, match="does not add up"):
+        documents.parse(changed(**TAXED | {"total": "200.00"}))
+    abroad = {**TAXED["tax_currency"], "tax": "30.63"}  # type: ignore[dict-item]
+    with pytest.raises(Invalid, match="does not add up in its tax currency"):
+        documents.parse(changed(**TAXED | {"tax_currency": abroad}))
+    with pytest.raises(Invalid, match="does not add up in its tax currency"):
+        documents.parse(changed(tax_currency=TAXED["tax_currency"]))
+    with pytest.raises(Invalid, match="a tax, and a note that says why there is none"):
+        documents.parse(changed(**TAXED, tax_note={"kind": "exempt", "text": "Export"}))
+    documents.parse(changed(tax_note={"kind": "reverse_charge", "text": "Reverse charge"}))
+
+
+def note(**fields: Any) -> bytes:
+    return rfc8785.dumps({**json.loads(content("credit-note.json")), **fields})
+
+
+LINES = [{"line": 1, "description": "NVIDIA H100", "amount": "10.00"}]
+TAX = [{"name": "GST", "rate": "0.1", "amount": "1.00"}]
+
+
+def test_a_credit_note_in_part_says_lines_and_tax_and_adds_up() -> None:
+    parsed = documents.parse(note(lines=LINES, subtotal="10.00", tax=TAX, total="11.00"))
+    assert isinstance(parsed, documents.CreditNoteDocument) and not parsed.is_whole
+    whole = documents.parse(note(subtotal="200.00", tax=[{**TAX[0], "amount": "20.00"}], total="220.00"))
+    assert isinstance(whole, documents.CreditNoteDocument) and whole.is_whole
+    assert not verify(documents.canonical(parsed), [], None).genuine
+    for wrong in (
+        {"lines": LINES},
+        {"subtotal": "10.00"},
+        {"lines": LINES, "subtotal": "10.00", "tax": TAX, "total": "10.00"},
+        {"lines": LINES, "subtotal": "9.00", "tax": TAX, "total": "10.00"},
+        {"lines": [], "subtotal": "0.00", "tax": [], "total": "0.00"},
+        {"lines": [*LINES, *LINES], "subtotal": "20.00", "tax": [], "total": "20.00"},
+        {"lines": [{**LINES[0], "amount": "-1.00"}], "subtotal": "-1.00", "tax": [], "total": "-1.00"},
+    ):
+        with pytest.raises(Invalid, match=r"credit note must|does not add up"):
+            documents.parse(note(**wrong))

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.core.money import Asset
-from billing.web.pages import words
+from billing.papers import words
 
 USD = Asset("USD", 2)
 

@@ -57,6 +57,8 @@ class InvoiceRow(SQLModel, table=True):
     pay_token: str = Field(unique=True)
     replaces_id: int | None = ref_or_none("invoice.id")
     status_at: datetime = Field(sa_type=UtcTime)
+    tax: int = Field(default=0, sa_type=Units, sa_column_kwargs={"server_default": text("0")})
+    purchase_order: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
 
 
 class InvoiceLineRow(SQLModel, table=True):
@@ -96,9 +98,10 @@ class InvoiceLineRow(SQLModel, table=True):
 
 
 class CreditNoteRow(SQLModel, table=True):
-    """What takes a numbered invoice back. A document of its own, without an address."""
+    """What takes a numbered invoice back (`void`), or a part of it. A document of its own, without an address."""
 
     __tablename__: ClassVar[Any] = "credit_note"
+    __table_args__ = (CheckConstraint("kind in ('void', 'partial')", name="kind"),)
 
     id: int | None = key()
     number: str = Field(unique=True)
@@ -108,6 +111,24 @@ class CreditNoteRow(SQLModel, table=True):
     document: bytes = Field(sa_type=LargeBinary)
     digest: str = Field(unique=True)
     issued_at: datetime = Field(sa_type=UtcTime)
+    kind: str = Field(default="void", sa_column_kwargs={"server_default": text("'void'")})
+    tax: int = Field(default=0, sa_type=Units, sa_column_kwargs={"server_default": text("0")})
+
+
+class CreditNoteLineRow(SQLModel, table=True):
+    """What a credit note takes off a line of its invoice, before tax. It is no charge: the usage stays charged. Append only."""
+
+    __tablename__: ClassVar[Any] = "credit_note_line"
+    __table_args__ = (
+        UniqueConstraint("credit_note_id", "position"),
+        CheckConstraint("amount > 0", name="positive"),
+    )
+
+    id: int | None = key()
+    credit_note_id: int = ref("credit_note.id")
+    invoice_id: int = ref("invoice.id", index=True)
+    position: int
+    amount: int = Field(sa_type=Units)
 
 
 class TenantCreditRow(SQLModel, table=True):

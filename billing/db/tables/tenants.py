@@ -1,6 +1,7 @@
 """Tenants, the labels that mean them, and API keys."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, CheckConstraint, text
@@ -8,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlmodel import Field, SQLModel
 
 from billing.core.period import Span
-from billing.db.columns import SpanColumn, Units, UtcTime, key, ref, ref_or_none
+from billing.db.columns import Price, SpanColumn, Units, UtcTime, key, ref, ref_or_none
 
 
 class TenantRow(SQLModel, table=True):
@@ -27,6 +28,9 @@ class TenantRow(SQLModel, table=True):
     reseller_id: int | None = ref_or_none("tenant.id")
     tolerance_units: int = Field(default=1, sa_type=Units)
     terms_days: int = 14
+    address: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    tax_id: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    purchase_order: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
     created_at: datetime = Field(sa_type=UtcTime)
 
 
@@ -93,6 +97,27 @@ class BillingCycleRow(SQLModel, table=True):
     anchor: int
     timezone: str
     threshold: int | None = Field(default=None, sa_type=Units, nullable=True)
+
+
+class TaxTermRow(SQLModel, table=True):
+    """From `since` on, how the tenant is taxed; of two terms the one that was set later counts. Append only."""
+
+    __tablename__: ClassVar[Any] = "tenant_tax_term"
+    __table_args__ = (
+        CheckConstraint("kind in ('standard', 'exempt', 'reverse_charge')", name="kind"),
+        CheckConstraint("(kind = 'standard') = (name <> '')", name="name"),
+        CheckConstraint("(kind = 'standard') = (note = '')", name="note"),
+        CheckConstraint("rate between 0 and 1 and (kind = 'standard' or rate = 0)", name="rate"),
+    )
+
+    id: int | None = key()
+    tenant_id: int = ref("tenant.id", index=True)
+    kind: str
+    name: str
+    rate: Decimal = Field(sa_type=Price)
+    note: str
+    since: datetime = Field(sa_type=UtcTime)
+    set_at: datetime = Field(sa_type=UtcTime)
 
 
 class ApiKeyRow(SQLModel, table=True):

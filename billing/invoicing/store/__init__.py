@@ -1,9 +1,8 @@
-"""Rows of invoices, lines, credit notes and number series; `credit` keeps the tenants' credit."""
+"""Rows of invoices, lines and number series; `credit` keeps the tenants' credit, `notes` the credit notes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import func, text
 from sqlalchemy.dialects.postgresql import insert
@@ -14,18 +13,17 @@ from billing.core.money import Asset
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span, parse_time
 from billing.db.tables.invoicing import (
-    CreditNoteRow,
     InvoiceLineRow,
     InvoiceRow,
     NumberSeriesRow,
 )
 from billing.db.tables.tenants import TenantRow
 from billing.db.tables.wallets import PaymentAddressRow
-from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
+from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
-from billing.invoicing.store import writeoffs
+from billing.invoicing.store import notes, writeoffs
 from billing.ledger import store as ledger
 from billing.pricing.rating import LineKind, Metered
 
@@ -101,6 +99,8 @@ def add(session: Session, one: Issued) -> int:
         pay_token=one.pay_token,
         replaces_id=one.replaces_id,
         status_at=issued_at,
+        tax=draft.tax.units,
+        purchase_order=draft.purchase_order,
     )
     session.add(row)
     session.flush()
@@ -167,6 +167,7 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
     found = session.exec(query if only.limit is None else query.limit(only.limit)).all()
     owed = ledger.remaining(session, [row.id for row, _, _ in found if row.id is not None])
     lost = writeoffs.given_up(session, [row.id for row, _, _ in found if row.id is not None])
+    noted = notes.sums(session, [row.id for row, _, _ in found if row.id is not None])
     replaced = {row.replaces_id for row, _, _ in found if row.replaces_id is not None}
     numbers = dict(
         session.exec(select(col(InvoiceRow.id), col(InvoiceRow.number)).where(col(InvoiceRow.id).in_(replaced))).all()
@@ -191,6 +192,9 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
             address=Address(address) if address else None,
             pay_token=row.pay_token,
             replaces=numbers.get(row.replaces_id),
+            tax=row.tax,
+            noted=noted.get(row.id or 0, 0),
+            purchase_order=row.purchase_order,
         )
         for row, tenant, address in found
     ]
@@ -337,27 +341,3 @@ def known(session: Session, digests: Sequence[Hash32]) -> set[Hash32]:
         {"digests": list(digests)},
     )
     return {Hash32(row.digest) for row in rows}
-
-
-def add_credit_note(
-    session: Session, document: CreditNoteDocument, content: bytes, digest: Hash32, taken_back: Invoice
-) -> None:
-    session.add(
-        CreditNoteRow(
-            number=document.number,
-            invoice_id=taken_back.id,
-            total=taken_back.total,
-            reason=document.reason,
-            document=content,
-            digest=digest,
-            issued_at=parse_time(document.issued_at),
-        )
-    )
-    session.flush()
-
-
-def credit_notes(session: Session, invoice_id: int) -> list[dict[str, Any]]:
-    rows = session.exec(
-        select(CreditNoteRow).where(CreditNoteRow.invoice_id == invoice_id).order_by(col(CreditNoteRow.id))
-    )
-    return [{"number": r.number, "total": r.total, "reason": r.reason, "issued_at": r.issued_at} for r in rows]

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict
 from billing.db.tables.invoicing import CreditUseRow, TenantCreditRow
-from billing.invoicing.draft import Credit
+from billing.invoicing.draft import Credit, CreditOrder
 
 
 def credit_held(session: Session, tenant_id: int, currency: str) -> list[Credit]:
@@ -234,21 +234,30 @@ def use(session: Session, used: Iterable[Credit], invoice_id: int, now: datetime
     )
 
 
-def give_back(session: Session, invoice_id: int, now: datetime) -> None:
-    """Credit that a void invoice had used is held again. Of a row that was replaced meanwhile, by granting it anew; what
-    was lacking is simply not lacking any more."""
+def give_back(session: Session, invoice_id: int, now: datetime, most: int | None = None) -> dict[str, int]:
+    """Credit that an invoice had used is held again: all of it (the invoice is void), or `most` of it, and then what is used
+    last comes back first. Of a row that was replaced meanwhile, by granting it anew; what was lacking is simply not lacking
+    any more. Returns what came back, by kind."""
     rows = session.exec(
         select(TenantCreditRow)
         .where(col(TenantCreditRow.id).in_(select(CreditUseRow.credit_id).where(CreditUseRow.invoice_id == invoice_id)))
         .order_by(col(TenantCreditRow.id))
         .with_for_update()
     ).all()
-    for held, units in ((row, used) for row in rows if (used := _used_by(session, row, invoice_id)) > 0):
+    rest, back = most, dict[str, int]()
+    for held in sorted(rows, key=lambda row: (-CreditOrder[row.kind], -(row.id or 0))):
+        used = _used_by(session, held, invoice_id)
+        units = used if rest is None else min(used, rest)
+        if units <= 0:
+            continue
+        rest = None if rest is None else rest - units
+        back[held.kind] = back.get(held.kind, 0) + units
         use(session, [Credit(held.id or 0, held.kind, held.reference, -units)], invoice_id, now)
         if held.reversed_at is not None and held.transfer_id is not None:
             anew = held.model_dump(exclude={"id", "reversed_at"})
             session.add(TenantCreditRow(**{**anew, "units": units, "created_at": now}))
     session.flush()
+    return back
 
 
 def _used_by(session: Session, credit: TenantCreditRow, invoice_id: int) -> int:

@@ -24,6 +24,7 @@ from billing.invoicing.document import (
 )
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
+from billing.papers.printer import LAYOUT
 from billing.quotes import store as quotes
 from billing.quotes.quote import FeedKey, Quote
 from billing.reconciliation.valuation import asked, units_at
@@ -95,7 +96,8 @@ class PaymentOption(BaseModel):
 
 
 class InvoiceOut(BaseModel):
-    """Amounts are decimal text in the invoice's currency. `payment_options` are empty when nothing can or need be paid."""
+    """Amounts are decimal text in the invoice's currency. `amount_credited` was paid with credit at the issue; `amount_noted` was
+    taken off by credit notes since, tax included. `payment_options` are empty when nothing can or need be paid."""
 
     number: str
     tenant: str
@@ -113,6 +115,9 @@ class InvoiceOut(BaseModel):
     document_digest: str
     amount_credited: str
     amount_due: str
+    amount_noted: str
+    tax: str
+    purchase_order: str | None
     address: str | None
     replaces: str | None
     pay_url: str
@@ -141,6 +146,14 @@ def list_invoices(web: Web, caller: StaffOrTenant, query: Annotated[InvoiceQuery
         today = Today(web.offered, quotes.newest(session, web.clock.now()))
     items = [_out(web, invoice, documents[invoice.id], today) for invoice in page.rows]
     return Listing(items=items, next_cursor=page.next_cursor)
+
+
+@router.get("/{number}.pdf", summary="The invoice as PDF", response_class=Response)
+def get_pdf(web: Web, caller: StaffOrTenant, number: Number, request: Request) -> Response:
+    with web.database.transaction() as session:
+        invoice = visible(session, caller, number)
+        content = invoicing.document(session, invoice.id)
+    return pdf_response(web, request, number, content, invoice.digest)
 
 
 @router.get("/{number}", summary="One invoice")
@@ -174,12 +187,24 @@ def _unknown(number: str) -> NotFound:
 
 def document_response(request: Request, number: str, content: bytes, digest: Hash32) -> Response:
     """The stored bytes, unchanged; 304 for who has them."""
-    headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+    headers = _headers(f"{number}.json", digest)
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    name = "".join(c if c.isascii() and (c.isalnum() or c == "-") else "_" for c in number)
-    headers["Content-Disposition"] = f'attachment; filename="{name}.json"'
     return Response(content, 200, headers, "application/json")
+
+
+def pdf_response(web: Wired, request: Request, number: str, content: bytes, digest: Hash32) -> Response:
+    """The paper of a document. No transaction is open while it is printed. Raises Unavailable when too many are waiting."""
+    headers = _headers(f"{number}.pdf", f"{digest}-{LAYOUT}")
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(web.printer.pdf(content), 200, headers, "application/pdf")
+
+
+def _headers(name: str, tag: str) -> dict[str, str]:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "_" for c in name)
+    disposition = f'attachment; filename="{name}"'
+    return {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache", "Content-Disposition": disposition}
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +264,9 @@ def _out(web: Wired, invoice: Invoice, document: InvoiceDocument, today: Today) 
         document_digest=invoice.digest,
         amount_credited=money(invoice.credits),
         amount_due=money(invoice.amount_due),
+        amount_noted=money(invoice.noted),
+        tax=money(invoice.tax),
+        purchase_order=invoice.purchase_order or None,
         address=checksum(invoice.address) if invoice.address else None,
         replaces=invoice.replaces,
         pay_url=f"{web.public_url}/pay/{invoice.pay_token}",

@@ -1,6 +1,7 @@
 """Tenants: who is billed."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -13,11 +14,12 @@ from billing.db.engine import Session
 from billing.invoicing.judging import judged
 from billing.invoicing.standing import Debt, Prepaid, Standing
 from billing.invoicing.store.periods import closed_for
-from billing.tenants.registrar import GapChange, Registrar
-from billing.tenants.store import gap_of, payer_of
+from billing.tenants.registrar import Details, GapChange, Registrar, TaxChange
+from billing.tenants.store import gap_of, payer_of, tax_of
+from billing.tenants.tax import TaxKind, TaxRule
 from billing.tenants.tenant import GAP_SECONDS_MAX, Attribution, GapPolicy, GapRule, Tenant
 from billing.web import store
-from billing.web.auth import Operator, Staff, StaffOrTenant
+from billing.web.auth import Finance, Operator, Staff, StaffOrTenant
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, sliced
 from billing.web.errors import PROBLEM_RESPONSES
@@ -25,6 +27,15 @@ from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, onc
 from billing.web.schemas import Label, Moment, Name, Slug, Text, Units
 
 router = APIRouter(prefix="/api/v1/tenants", tags=["tenants"], responses=PROBLEM_RESPONSES, route_class=Route)
+
+
+class TaxOut(BaseModel):
+    """How the tenant is taxed now. `rate` is a share as decimal text: 0.1 is ten percent."""
+
+    kind: TaxKind
+    name: str
+    rate: str
+    note: str
 
 
 class TenantOut(BaseModel):
@@ -42,6 +53,10 @@ class TenantOut(BaseModel):
     labels: list[str]
     gap_policy: GapPolicy
     gap_limit_seconds: int
+    address: str
+    tax_id: str
+    purchase_order: str
+    tax: TaxOut | None
     created_at: str
 
 
@@ -63,6 +78,34 @@ class NewTenant(BaseModel):
     since: Moment | None = None
     gap_policy: GapPolicy = GapPolicy.EXCLUDE
     gap_limit_seconds: int = Field(default=0, ge=0, le=GAP_SECONDS_MAX)
+    address: Text = ""
+    tax_id: Text = ""
+    purchase_order: Text = ""
+
+
+class NewTax(BaseModel):
+    """How the tenant is taxed from `from` on; left out: from where it was not invoiced yet. An invoice bears what is in force
+    when its period ends. `standard` needs name and rate, the others the note that is printed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: TaxKind = TaxKind.STANDARD
+    name: Text = ""
+    rate: Annotated[str, Field(pattern=r"^[01](\.\d{1,6})?$")] = "0"
+    note: Text = ""
+    since: Moment | None = Field(default=None, alias="from")
+    reason: Text = ""
+
+
+class NewDetails(BaseModel):
+    """What the tenant's next invoices say of it. What is left out or null stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: Text | None = None
+    tax_id: Text | None = None
+    purchase_order: Text | None = None
+    reason: Text = ""
 
 
 class NewGapRule(BaseModel):
@@ -193,6 +236,31 @@ def set_gap_policy(
     return once(web, caller, key, Request("POST", f"/api/v1/tenants/{slug}/gap-policy", body), write)
 
 
+@router.post("/{slug}/tax", summary="Tax a tenant in another way", response_model=TenantOut)
+def set_tax(
+    web: Web, caller: Finance, slug: Annotated[str, Path(max_length=40)], body: NewTax, key: IdempotencyKey = None
+) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        rule = TaxRule(body.kind, body.name, Decimal(body.rate), body.note)
+        change = TaxChange(rule, parse_time(body.since) if body.since else None, body.reason)
+        Registrar(joined, web.clock, closed_for).set_tax(slug, change, actor=caller.actor)
+        return Answer(200, _one(session, slug, web.clock.now()))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/tenants/{slug}/tax", body), write)
+
+
+@router.post("/{slug}/details", summary="Change what a tenant's invoices say of it", response_model=TenantOut)
+def set_details(
+    web: Web, caller: Finance, slug: Annotated[str, Path(max_length=40)], body: NewDetails, key: IdempotencyKey = None
+) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        given = Details(body.address, body.tax_id, body.purchase_order, body.reason)
+        Registrar(joined, web.clock, closed_for).set_details(slug, given, actor=caller.actor)
+        return Answer(200, _one(session, slug, web.clock.now()))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/tenants/{slug}/details", body), write)
+
+
 def _one(session: Session, slug: str, now: datetime) -> TenantOut:
     rows = store.tenants(session, slug=slug)
     if not rows:
@@ -201,12 +269,15 @@ def _one(session: Session, slug: str, now: datetime) -> TenantOut:
 
 
 def _out(session: Session, row: dict[str, Any], now: datetime) -> TenantOut:
-    gap = gap_of(session, row["id"], now)
+    gap, tax = gap_of(session, row["id"], now), tax_of(session, row["id"], now)
     return TenantOut.model_validate(
         {
             **row,
             "gap_policy": gap.policy,
             "gap_limit_seconds": gap.limit_seconds,
+            "tax": None
+            if tax is None
+            else {"kind": tax.kind, "name": tax.name, "rate": format(tax.rate, "f"), "note": tax.note},
             "created_at": rfc3339(row["created_at"]),
         }
     )

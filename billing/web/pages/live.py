@@ -225,7 +225,7 @@ def live(invoice: Invoice, arrivals: Sequence[Arrival], tolerance: int, now: dat
     return Live(
         state=_state(invoice, arrivals, paid, credited, overdue),
         notes=tuple(_notes(invoice, arrivals, overdue, waived)),
-        due=invoice.amount_due,
+        due=invoice.claim,
         paid=paid,
         detected=detected,
         remaining=remaining,
@@ -251,7 +251,7 @@ def _state(invoice: Invoice, arrivals: Sequence[Arrival], paid: int, credited: i
     settled = invoice.status is InvoiceStatus.PAID
     first_that_holds = (
         (invoice.status is InvoiceStatus.VOID, PayState.VOID),
-        (invoice.amount_due == 0, PayState.NOTHING_DUE),
+        (invoice.amount_due == 0 or (invoice.claim == 0 and not credited), PayState.NOTHING_DUE),
         (settled and credited > 0, PayState.OVERPAID),
         (settled, PayState.PAID),
         (any(one.pending for one in arrivals), PayState.DETECTED),

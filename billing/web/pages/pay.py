@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from billing.chain import store as chain
 from billing.core.errors import NotFound
@@ -16,11 +16,12 @@ from billing.invoicing import store as invoicing
 from billing.invoicing.document import ByFeed, RateRule
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
+from billing.invoicing.store import notes
 from billing.quotes import store as quotes
 from billing.reconciliation import store as reconciliation
 from billing.reconciliation.valuation import PAR, feed_of, promised
 from billing.web import store
-from billing.web.api.invoices import Today, document_response
+from billing.web.api.invoices import Today, document_response, pdf_response
 from billing.web.deps import Web, Wired
 from billing.web.pages import view
 from billing.web.pages.live import Arrival, TokenKey, accepted_tokens, arrival, live
@@ -63,6 +64,42 @@ def document(web: Web, token: str, request: Request) -> Response:
     return document_response(request, invoice.number, content, digest)
 
 
+@router.get("/pay/{token}/invoice.pdf", response_class=Response)
+def pdf(web: Web, token: str, request: Request) -> Response:
+    """The invoice as PDF."""
+    with web.database.transaction() as session:
+        invoice = _invoice(session, token)
+        content = invoicing.document(session, invoice.id)
+    return pdf_response(web, request, invoice.number, content, invoice.digest)
+
+
+@router.get("/pay/{token}/credit-notes/{number}.pdf", response_class=Response)
+def note_pdf(web: Web, token: str, number: Annotated[str, Path(max_length=40)], request: Request) -> Response:
+    """One of the invoice's credit notes as PDF."""
+    with web.database.transaction() as session:
+        note = _note(session, token, number)
+        content = notes.document(session, note.id)
+    return pdf_response(web, request, number, content, note.digest)
+
+
+@router.get("/pay/{token}/credit-notes/{number}", response_class=Response)
+def note_document(web: Web, token: str, number: Annotated[str, Path(max_length=40)], request: Request) -> Response:
+    """The document of one of the invoice's credit notes, byte for byte."""
+    with web.database.transaction() as session:
+        note = _note(session, token, number)
+        content = notes.document(session, note.id)
+    return document_response(request, number, content, note.digest)
+
+
+def _note(session: Session, token: str, number: str) -> notes.CreditNote:
+    """Raises NotFound, also for another invoice's."""
+    invoice = _invoice(session, token)
+    found = [one for one in notes.of_invoice(session, invoice.id) if one.number == number]
+    if not found:
+        raise NotFound("there is no such credit note")
+    return found[0]
+
+
 def _invoice(session: Session, token: str) -> Invoice:
     """Raises NotFound."""
     found = invoicing.listed(session, invoicing.Filter(pay_token=token)) if _TOKEN.fullmatch(token) else []
@@ -98,6 +135,7 @@ def _load(web: Wired, session: Session, token: str) -> Loaded:
         chains={chain_id: view.terms_of(one) for chain_id, one in web.chains.items()},
         today=Today(web.offered, quotes.newest(session, now)),
         behind=behind,
+        noted=notes.of_invoice(session, invoice.id),
     )
 
 
@@ -117,8 +155,8 @@ def _expected(session: Session, one: Arrival, rules: Mapping[TokenKey, RateRule]
 
 
 def _voided(session: Session, invoice: Invoice) -> Voided:
-    notes = invoicing.credit_notes(session, invoice.id)
+    found = notes.of_invoice(session, invoice.id)
     replacement = store.replacement(session, invoice.id)
-    if not notes:
+    if not found:
         return Voided(replacement=replacement)
-    return Voided(notes[-1]["number"], notes[-1]["reason"], replacement)
+    return Voided(found[-1].number, found[-1].reason, replacement)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from billing.chain.lifecycle import ChainState
 from billing.core.money import Asset
 from billing.invoicing.invoice import Invoice
+from billing.papers import words
 from billing.reconciliation.lifecycle import Disposition
-from billing.web.pages import words
 from billing.web.pages.live import Arrival, ChainTerms, Live, Note, PayState
 
 

@@ -24,9 +24,10 @@ from billing.invoicing.document import (
     XpubTerms,
 )
 from billing.invoicing.invoice import Invoice
+from billing.invoicing.store.notes import CreditNote
+from billing.papers import words
 from billing.reconciliation.valuation import asked
 from billing.web.api.invoices import PaymentOption, Today, payment_options
-from billing.web.pages import words
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
 from billing.web.pages.telling import Telling, Voided, tell, tell_arrival, tell_notes
@@ -46,6 +47,7 @@ class Loaded:
     chains: Mapping[int, ChainTerms]
     today: Today
     behind: Mapping[int, datetime]
+    noted: Sequence[CreditNote] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
         for one in loaded.document.settlement
         for terms in [asked(one.rule, one.chain_id, loaded.today.quotes)]
     ]
-    return {**found, "version": hashlib.sha256(orjson.dumps([found, late, rates])).hexdigest()[:16]}
+    return {**found, "version": hashlib.sha256(orjson.dumps([found, late, rates, len(loaded.noted)])).hexdigest()[:16]}
 
 
 def _terms_of(loaded: Loaded, one: Arrival) -> ChainTerms | None:
@@ -218,6 +220,7 @@ def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
         "choices": ways,
         "chosen": chosen,
         "codes": _codes(chosen),
+        "credit_notes": loaded.noted,
         "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
         "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
         "lines": _lines(document),

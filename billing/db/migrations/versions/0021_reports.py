@@ -7,7 +7,7 @@ from alembic import op
 from billing.db.engine import run_script
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 
 
 def upgrade() -> None:

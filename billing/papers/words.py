@@ -6,6 +6,7 @@ from typing import Final
 
 from billing.core.money import Asset, decimal_text, half_even
 from billing.core.period import HOUR, parse_time
+from billing.invoicing.document import CreditNoteDocument, InvoiceDocument
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
@@ -67,6 +68,20 @@ def percent(share: str) -> str:
     hundredths = int(whole + fraction.ljust(_HOUR_DIGITS, "0")[:_HOUR_DIGITS])
     text = decimal_text(hundredths, 2)
     return f"{text.removesuffix('.00')} %"
+
+
+def tax_rate(share: str) -> str:
+    """`0.1` is `10 %`; a rate keeps all its decimals."""
+    return f"{format((Decimal(share) * 100).normalize(), 'f')} %"
+
+
+def in_tax_currency(document: InvoiceDocument | CreditNoteDocument) -> str:
+    """The sentence that tells tax and total once more; empty when the document does not."""
+    other, code = document.tax_currency, document.currency.code
+    if other is None:
+        return ""
+    told = f"In {other.code}: tax {amount(other.tax)}, total {amount(other.total)}"
+    return f"{told}; 1 {code} = {other.rate} {other.code} ({other.source}, {day(other.date + 'T00:00:00Z')})."
 
 
 def day(at: datetime | str) -> str:
