@@ -10,6 +10,7 @@ from sqlalchemy import text
 from billing.bootstrap import App
 from billing.core.onchain import Address
 from billing.core.period import month
+from billing.invoicing.goodwill import Wish
 from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
@@ -36,6 +37,8 @@ RULES: Final = {
     ("POST", "/api/v1/tenants/{slug}/credit"): {F},
     ("GET", "/api/v1/tenants/{slug}/runway"): EVERYBODY,
     ("POST", "/api/v1/tenants/{slug}/prepaid"): {O, F},
+    ("POST", "/api/v1/tenants/{slug}/tax"): {F},
+    ("POST", "/api/v1/tenants/{slug}/details"): {F},
     ("GET", "/api/v1/exclusions"): STAFF,
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
@@ -52,6 +55,12 @@ RULES: Final = {
     ("GET", "/api/v1/invoices"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/invoices/{number}.pdf"): EVERYBODY,
+    ("POST", "/api/v1/invoices/{number}/credit-notes"): {F},
+    ("GET", "/api/v1/credit-notes"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
     ("GET", "/api/v1/reports/{report}"): STAFF,
@@ -79,7 +88,8 @@ RULES: Final = {
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
-    "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document",
+    "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document", "/pay/{token}/invoice.pdf",
+    "/pay/{token}/credit-notes/{number}", "/pay/{token}/credit-notes/{number}.pdf",
 }  # fmt: skip
 
 BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
@@ -89,6 +99,9 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
     ("POST", "/api/v1/tenants/{slug}/cycle"): {"every": "week"},
     ("POST", "/api/v1/tenants/{slug}/deposit-address"): {"renew": False},
+    ("POST", "/api/v1/tenants/{slug}/tax"): {"rate": "0.10", "name": "GST", "reason": "registered"},
+    ("POST", "/api/v1/tenants/{slug}/details"): {"purchase_order": "PO 7", "reason": "asked"},
+    ("POST", "/api/v1/invoices/{number}/credit-notes"): {"amount": "1.00", "reason": "goodwill"},
     ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
     ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": False, "reason": "trusted"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
@@ -178,6 +191,8 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
         "period": "2026-11",
         "name": "journal.csv",
     }
+    if path.startswith("/api/v1/credit-notes/"):
+        places["number"] = "INV-CN-000001"
     url = path.format(**places) + QUERIES.get(path, "")
     body = {**BODIES.get((method, path), {})}
     if body.get("reference") == "letter of KEY":  # each caller has a paper of its own
@@ -191,6 +206,7 @@ def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
     scene.deposit("acme")
+    scene.app.noter.credit(invoice.number, Wish(1, 100), reason="goodwill", actor="test")
     scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
     scene.app.payer.propose("acme", 31337, Address("0x" + "12" * 20), reason="told", actor="test")
     with scene.app.database.transaction() as session:
