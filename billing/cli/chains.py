@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from billing.bootstrap import App
     from billing.chain.store import Cursor
+    from billing.chain.transfer import Transfer
     from billing.chain.watcher import Chain, Progress, Watcher
 
 app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, presets, deploy-plan.", no_args_is_help=True)
@@ -200,6 +201,23 @@ def _mined_after(one: "App", chain_id: int, number: int, cursor: "Cursor") -> "d
     return block.mined_at
 
 
+def _seen(one: "Transfer") -> dict[str, Any]:
+    from billing.core.onchain import checksum
+
+    return {
+        "chain_id": one.chain_id,
+        "block": one.block_number,
+        "tx_hash": one.tx_hash,
+        "log_index": one.log_index,
+        "token": checksum(one.token),
+        "from": checksum(one.sender),
+        "to": checksum(one.receiver),
+        "units": str(one.units),
+        "state": one.state.value,
+        "incarnation": one.incarnation,
+    }
+
+
 @app.command()
 def inspect(
     what: Annotated[str, typer.Argument(help="An address or a transaction hash")],
@@ -211,7 +229,7 @@ def inspect(
 ) -> None:
     """Everything known about an address or a transaction."""
     from billing.chain import store
-    from billing.core.onchain import checksum, parse_address, parse_hash
+    from billing.core.onchain import parse_address, parse_hash
     from billing.invoicing import store as invoicing
     from billing.invoicing.store import deposits
     from billing.wallets import store as wallets
@@ -233,21 +251,7 @@ def inspect(
             "invoice": invoice.number if invoice else None,
             "deposit": deposit.number if deposit else None,
             "tenant": payee.tenant if (payee := invoice or deposit) else None,
-            "transfers": [
-                {
-                    "chain_id": t.chain_id,
-                    "block": t.block_number,
-                    "tx_hash": t.tx_hash,
-                    "log_index": t.log_index,
-                    "token": checksum(t.token),
-                    "from": checksum(t.sender),
-                    "to": checksum(t.receiver),
-                    "units": str(t.units),
-                    "state": t.state.value,
-                    "incarnation": t.incarnation,
-                }
-                for t in transfers
-            ],
+            "transfers": [_seen(t) for t in transfers],
         }
         if live and not is_hash:
             found["chains"] = [_look(watcher, what, blocks) for watcher in one.watchers.values()]
