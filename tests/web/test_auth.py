@@ -8,6 +8,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import text
 
 from billing.bootstrap import App
+from billing.invoicing.goodwill import Wish
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
@@ -24,6 +25,8 @@ RULES: Final = {
     ("GET", "/api/v1/tenants/{slug}/standing"): EVERYBODY,
     ("POST", "/api/v1/tenants"): {O},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
+    ("POST", "/api/v1/tenants/{slug}/tax"): {F},
+    ("POST", "/api/v1/tenants/{slug}/details"): {F},
     ("GET", "/api/v1/exclusions"): STAFF,
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
@@ -40,17 +43,27 @@ RULES: Final = {
     ("GET", "/api/v1/invoices"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}"): EVERYBODY,
     ("GET", "/api/v1/invoices/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/invoices/{number}.pdf"): EVERYBODY,
+    ("POST", "/api/v1/invoices/{number}/credit-notes"): {F},
+    ("GET", "/api/v1/credit-notes"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
 }
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
-    "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document",
+    "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document", "/pay/{token}/invoice.pdf",
+    "/pay/{token}/credit-notes/{number}", "/pay/{token}/credit-notes/{number}.pdf",
 }  # fmt: skip
 
 BODIES: Final = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
+    ("POST", "/api/v1/tenants/{slug}/tax"): {"name": "GST", "rate": "0.1"},
+    ("POST", "/api/v1/tenants/{slug}/details"): {"purchase_order": "PO-1"},
+    ("POST", "/api/v1/invoices/{number}/credit-notes"): {"line": 1, "amount": "0.01", "reason": "slow"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {
@@ -99,8 +112,12 @@ def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
             assert rule is not None and rule.roles == RULES[(min(route.methods or ()), route.path)]
 
 
+NOTE: Final = "INV-CN-000001"
+
+
 def called(one: Client, method: str, path: str, number: str) -> int:
     reference = "fans" if "maintenance" in path else "lease-acme"
+    number = NOTE if "credit-notes/{number}" in path else number
     url = path.format(
         slug="acme", reference=reference, number=number, exclusion=1 if "accept" in path else 2
     ) + QUERIES.get(path, "")
@@ -111,6 +128,7 @@ def called(one: Client, method: str, path: str, number: str) -> int:
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    assert scene.app.noter.credit(invoice.number, Wish(1, 1), reason="slow", actor="test") == NOTE
     with scene.app.database.transaction() as session:
         session.execute(
             text(
@@ -166,8 +184,14 @@ def test_a_tenant_sees_its_own_and_nobody_elses(scene: Scene) -> None:
 def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene: Scene) -> None:
     """404, with the very words for what nobody has: the answer must not tell that it exists."""
     _, second = scene.invoiced("acme", "beta")
+    scene.app.noter.credit(second.number, Wish(1, 1), reason="slow", actor="test")
     acme = scene.client(T, "acme")
     tried = (
+        ("/api/v1/invoices/{number}.pdf", "", second.number, "INV-999999"),
+        ("/api/v1/credit-notes", "?tenant={number}", "beta", "nobody"),
+        ("/api/v1/credit-notes/{number}", "", NOTE, "INV-CN-999999"),
+        ("/api/v1/credit-notes/{number}/document", "", NOTE, "INV-CN-999999"),
+        ("/api/v1/credit-notes/{number}.pdf", "", NOTE, "INV-CN-999999"),
         ("/api/v1/invoices/{number}", "", second.number, "INV-999999"),
         ("/api/v1/invoices/{number}/document", "", second.number, "INV-999999"),
         ("/api/v1/payments", "?invoice={number}", second.number, "INV-999999"),
