@@ -77,6 +77,14 @@ def test_text_from_outside_is_printed_as_it_is_whatever_it_looks_like(press: Pri
     assert "*INV* #1-000001" in text_of(press.pdf(rfc8785.dumps(raw)))
 
 
+def test_a_word_longer_than_its_column_is_broken_and_whole(press: Printer) -> None:
+    raw = golden("metered")
+    raw["lines"][0]["description"] = "x" * 200
+    printed = text_of(press.pdf(rfc8785.dumps(raw))).replace("\u200b", "")
+    assert "x" * 200 not in printed and "x" * 200 in printed.replace("\n", "")
+    assert "246,913,578,024,691,357.800000000000000001" in printed.replace("\n", "")
+
+
 def test_why_there_is_no_tax_is_printed(press: Printer) -> None:
     raw = golden() | {"tax_note": {"kind": "reverse_charge", "text": "Reverse charge: the customer accounts for VAT"}}
     assert "Reverse charge: the customer accounts for VAT" in text_of(press.pdf(rfc8785.dumps(raw)))

@@ -12,6 +12,7 @@ from billing.core.onchain import Address
 from billing.core.period import month
 from billing.invoicing.goodwill import Wish
 from billing.owners.share import Owner
+from billing.invoicing.goodwill import Wish
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
@@ -61,6 +62,8 @@ RULES: Final = {
     ("GET", "/api/v1/credit-notes/{number}"): EVERYBODY,
     ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
     ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
+    ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
     ("GET", "/api/v1/reports/{report}"): STAFF,
@@ -104,6 +107,9 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/invoices/{number}/credit-notes"): {"amount": "1.00", "reason": "goodwill"},
     ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
     ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": False, "reason": "trusted"},
+    ("POST", "/api/v1/tenants/{slug}/tax"): {"name": "GST", "rate": "0.1"},
+    ("POST", "/api/v1/tenants/{slug}/details"): {"purchase_order": "PO-1"},
+    ("POST", "/api/v1/invoices/{number}/credit-notes"): {"line": 1, "amount": "0.01", "reason": "slow"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {
@@ -199,6 +205,16 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
         body["reference"] = one.key[4:12] or "letter"
     if path == "/api/v1/payees" and body:
         body["address"] = f"0x{row}" + "b" * 39
+NOTE: Final = "INV-CN-000001"
+
+
+def called(one: Client, method: str, path: str, number: str) -> int:
+    reference = "fans" if "maintenance" in path else "lease-acme"
+    number = NOTE if "credit-notes/{number}" in path else number
+    url = path.format(
+        slug="acme", reference=reference, number=number, exclusion=1 if "accept" in path else 2
+    ) + QUERIES.get(path, "")
+    body = BODIES.get((method, path))
     return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
 
 
@@ -209,6 +225,7 @@ def test_every_role_on_every_route(scene: Scene) -> None:
     scene.app.noter.credit(invoice.number, Wish(1, 100), reason="goodwill", actor="test")
     scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
     scene.app.payer.propose("acme", 31337, Address("0x" + "12" * 20), reason="told", actor="test")
+    assert scene.app.noter.credit(invoice.number, Wish(1, 1), reason="slow", actor="test") == NOTE
     with scene.app.database.transaction() as session:
         session.execute(
             text(
@@ -272,8 +289,14 @@ def test_a_tenant_sees_its_own_and_nobody_elses(scene: Scene) -> None:
 def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene: Scene) -> None:
     """404, with the very words for what nobody has: the answer must not tell that it exists."""
     _, second = scene.invoiced("acme", "beta")
+    scene.app.noter.credit(second.number, Wish(1, 1), reason="slow", actor="test")
     acme = scene.client(T, "acme")
     tried = (
+        ("/api/v1/invoices/{number}.pdf", "", second.number, "INV-999999"),
+        ("/api/v1/credit-notes", "?tenant={number}", "beta", "nobody"),
+        ("/api/v1/credit-notes/{number}", "", NOTE, "INV-CN-999999"),
+        ("/api/v1/credit-notes/{number}/document", "", NOTE, "INV-CN-999999"),
+        ("/api/v1/credit-notes/{number}.pdf", "", NOTE, "INV-CN-999999"),
         ("/api/v1/invoices/{number}", "", second.number, "INV-999999"),
         ("/api/v1/invoices/{number}/document", "", second.number, "INV-999999"),
         ("/api/v1/payments", "?invoice={number}", second.number, "INV-999999"),

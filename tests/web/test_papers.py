@@ -68,7 +68,7 @@ def test_the_pay_page_links_its_papers_and_asks_for_what_is_left(scene: Scene) -
     page = anybody.get(f"/pay/{first.pay_token}").text
     assert f"/pay/{first.pay_token}/invoice.pdf" in page and "slow &lt;i&gt;" in page and "15.00 USD" in page
     note = f"/pay/{first.pay_token}/credit-notes/INV-CN-000001"
-    assert f"{note}.pdf" in page
+    assert f"{note}.pdf" in page and "Asked for now" in page
     printed = anybody.get(f"/pay/{first.pay_token}/invoice.pdf")
     assert printed.content.startswith(b"%PDF") and "default-src 'none'" in printed.headers["content-security-policy"]
     assert anybody.get(f"{note}.pdf").content.startswith(b"%PDF") and anybody.get(note).json()["total"] == "5.00"
