@@ -1,6 +1,6 @@
 """Drafts the invoices of a period: for a preview, or to be issued."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,11 +12,11 @@ from billing.events.meter import Meter
 from billing.invoicing import store
 from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, use_credit
 from billing.invoicing.store import periods
-from billing.invoicing.store.credit import credit_held
+from billing.invoicing.store.credit import credit_held, holders
 from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
 from billing.metering.store import decisions, readings
-from billing.pricing.rater import rated
+from billing.pricing.rater import rated, unpriced
 from billing.pricing.store import meters as priced_meters
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant
@@ -44,30 +44,37 @@ class Drafter:
         with self._database.transaction() as session:
             return self.draft(session, period, payer)
 
-    def draft(self, session: Session, period: Span, payer: str = "") -> Drafted:
-        """Drafts of all payers, or one, with the adjustments of their earlier invoices.
+    def draft(
+        self, session: Session, period: Span, payer: str = "", *, among: Collection[str] | None = None
+    ) -> Drafted:
+        """Drafts of all payers, or one, or some `among` them, with the adjustments of their earlier invoices. For some, only what
+        they used must have a price.
 
         Raises Conflict for usage without a price, NotFound for an unknown payer.
         """
-        everybody = tenants.by_id(session)
-        who = self._consumers(list(everybody.values()), payer) if payer else None
-        found = rated(session, period, who, self._meters)
-        standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
+        everybody = tenants.by_id(session, among)
+        who = self._consumers(list(everybody.values()), payer) if payer else None if among is None else list(everybody)
+        found = rated(session, period, who, self._meters, whole=among is None)
+        invoiced = store.payers_with_invoice(session, period, None if among is None else everybody)
+        standing = {tenant_id for tenant_id, stands in invoiced.items() if stands}
         mine = [
             draft
             for draft in drafts(found.lines, everybody, found.titles, period, found.currency)
-            if not payer or draft.payer.slug == payer
+            if (not payer or draft.payer.slug == payer) and (among is None or draft.payer.slug in among)
         ]
         late = [draft for draft in mine if draft.payer.id in standing]
         result = Drafted([], late, periods.next_periods(session, period, [draft.payer.id for draft in late]), [])
         own = {draft.payer.slug: draft for draft in mine if draft.payer.id not in standing}
         lacking = self._lacking(session, period, everybody, standing, payer)
         by_slug = {tenant.slug: tenant for tenant in everybody.values()}
+        with_credit = holders(session, everybody)
         for slug in sorted({*own, *lacking}):
             base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
             draft = adjusted(base, lacking.get(slug, ()))
             if draft.total.units > 0 or (slug in own and draft.lines):
-                held = credit_held(session, draft.payer.id, draft.currency.code)
+                held = (
+                    credit_held(session, draft.payer.id, draft.currency.code) if draft.payer.id in with_credit else []
+                )
                 result.drafts.append(replace(draft, credits=use_credit(held, draft.total.units)))
             elif draft.carried:
                 result.carried.append(draft)
@@ -80,7 +87,9 @@ class Drafter:
         charged for it so far."""
         closed: list[Draft] = []
         for earlier, payers in sorted(periods.adjustable(session, period).items()):
-            wanted = {everybody[one].slug for one in payers - standing} & ({payer} if payer else set(_slugs(everybody)))
+            wanted = {everybody[one].slug for one in (payers - standing) & everybody.keys()} & (
+                {payer} if payer else set(_slugs(everybody))
+            )
             consumers = [one.id for one in everybody.values() if (one.reseller or one.slug) in wanted]
             if consumers:
                 found = rated(session, earlier, consumers, self._meters, closed=True)
@@ -101,6 +110,20 @@ class Drafter:
     def _sold(self, session: Session) -> list[Meter]:
         skus = priced_meters.priced(session)
         return [meter for meter in self._meters if meter.name in skus]
+
+    def payers(self, session: Session, period: Span, payer: str = "") -> list[str]:
+        """Who may get an invoice for a period: those that used something in it, or whose earlier invoices may lack something; or
+        one payer. By slug. Raises Conflict when anything used in the period has no price, NotFound for an unknown payer."""
+        everybody = tenants.by_id(session)
+        if payer:
+            self._consumers(list(everybody.values()), payer)
+        if missing := unpriced(session, period, self._meters):
+            raise Conflict(
+                f"cannot rate {period}: {'; '.join(one.line for one in missing[:3])}",
+                remedy="complete the price book and apply it",
+            )
+        found = self.used_payers(session, period).union(*periods.adjustable(session, period).values())
+        return [payer] if payer else sorted(everybody[one].slug for one in found)
 
     def require_complete(self, session: Session, period: Span, now: datetime) -> None:
         """Raises Conflict when usage of the period may still change by itself: windows that were not read, or not once more

@@ -1,6 +1,6 @@
 """Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -100,23 +100,21 @@ class Issuer:
         Raises Conflict while the period or its readings are not complete, or something used has no price.
         """
         cycle.require_over(period, self._clock.now())
-        issued: list[Invoice] = []
-        while batch := self._issue_batch(period, payer, actor):
-            issued += batch
-            if len(batch) < BATCH:
-                break
-        return issued
+        with self._database.transaction() as session:
+            payers = self._drafter.payers(session, period, payer)
+        batches = [payers[start : start + BATCH] for start in range(0, len(payers), BATCH)]
+        return [one for batch in batches for one in self._issue_batch(period, payer, batch, actor)]
 
-    def _issue_batch(self, period: Span, payer: str, actor: str) -> list[Invoice]:
+    def _issue_batch(self, period: Span, payer: str, among: Sequence[str], actor: str) -> list[Invoice]:
         now = self._clock.now().replace(microsecond=0)
         with self._database.transaction() as session:
             self._fence(session)
             self._guard.check(session, now)
             self._drafter.require_complete(session, period, self._clock.now())
-            known = store.payers_with_invoice(session, period)
-            drafts = [d for d in self._drafter.draft(session, period, payer).drafts if payer or d.payer.id not in known]
+            drafted = self._drafter.draft(session, period, among=among).drafts
+            known = store.payers_with_invoice(session, period, [draft.payer.id for draft in drafted])
             prepared, ids = [], []
-            for draft in drafts[:BATCH]:
+            for draft in (d for d in drafted if payer or d.payer.id not in known):
                 one, invoice_id = self._write(session, draft, now, actor)
                 prepared.append(one)
                 ids.append(invoice_id)
@@ -153,8 +151,8 @@ class Issuer:
         replaces_id = replaced[0] if replaced else None
         issued = store.Issued(draft, document, content, digest, self._house.series, replaces_id, token)
         invoice_id = store.add(session, issued)
-        for position, line in enumerate(draft.lines, 1):
-            pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
+        charged = ((at, line.rated, line.evidence.usage_digest) for at, line in enumerate(draft.lines, 1))
+        pricing.charge_all(session, invoice_id, charged, draft.currency.code)
         credit.use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, number, now):
             ledger.post(session, entry)

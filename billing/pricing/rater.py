@@ -67,15 +67,17 @@ def rated(
     meters: Sequence[Meter] = (),
     *,
     closed: bool = False,
+    whole: bool = True,
 ) -> Rated:
     """Rate what some tenants (or all) used in a period and was not charged yet; or charged and is not used any more.
     `meters` are the declared ones. In a `closed` period nothing gets a price any more: what has none is left out, and
-    `unpriced` tells it.
+    `unpriced` tells it. Not on the `whole`, only what these tenants used must have a price.
 
     Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
     """
     totals = _totals(session, period, tenant_ids, meters)
-    if not closed and (missing := [one.line for one in (*store.unpriced(session, period), *_unpriced(totals))]):
+    some = None if whole else tenant_ids
+    if not closed and (missing := [one.line for one in (*store.unpriced(session, period, some), *_unpriced(totals))]):
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = store.currency(session)
     quantities = store.quantities(session, period, tenant_ids)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, NotFound
@@ -182,6 +182,19 @@ PRICED = """
         FROM period, used JOIN sku s ON used.model = ANY(s.models) AND used.profile = s.profile
         JOIN price p ON p.sku = s.code AND p.superseded_at IS NULL AND p.during && used.during)"""
 
+MEASURED = """,
+    measured AS (
+      SELECT priced.*,
+             (SELECT sum(extract(epoch FROM upper(one) - lower(one))) FROM unnest((
+               SELECT range_agg(o.during * priced.part) FROM device d JOIN observation o ON o.device_id = d.id
+                WHERE d.gpu_id = priced.gpu_id AND (priced.basis = 'lease' OR d.id = priced.device_id)
+                  AND o.superseded_at IS NULL AND o.state = 'present' AND upper(o.during) > lower(priced.part)
+                  AND lower(o.during) < upper(priced.part) AND lower(o.during) >= lower(priced.part) - interval '31 days'
+               )) AS one)::bigint AS seen_seconds
+        FROM priced)"""
+"""Rows of observations are cut at the start of a month: none is longer. So the index by device finds those of a part, device by
+device; asked for what overlaps, the database would look through those of the whole fleet for each."""
+
 
 def _period(period: Span, tenant_ids: Iterable[int] | None) -> dict[str, Any]:
     return {"start": period.start, "end": period.end, "tenants": None if tenant_ids is None else list(tenant_ids)}
@@ -195,23 +208,22 @@ class Unpriced:
     line: str
 
 
-def unpriced(session: Session, period: Span) -> list[Unpriced]:
-    """What was used in a period but has no SKU or no price then."""
+def unpriced(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> list[Unpriced]:
+    """What some tenants (or any) used in a period and has no SKU or no price then."""
     rows = session.execute(
         text(
             PRICED
-            + """
+            + """,
+    parts AS (
+      SELECT id, sum(extract(epoch FROM upper(part) - lower(part))) AS seconds FROM priced GROUP BY id)
     SELECT used.model, used.profile, min(s.code) AS sku,
-           sum(extract(epoch FROM upper(used.during) - lower(used.during)))::bigint
-           - coalesce(sum((SELECT sum(extract(epoch FROM upper(part) - lower(part))) FROM priced
-                            WHERE priced.id = used.id)), 0)::bigint AS missing
+           (sum(extract(epoch FROM upper(used.during) - lower(used.during))) - coalesce(sum(parts.seconds), 0))::bigint AS missing
       FROM used LEFT JOIN sku s ON used.model = ANY(s.models) AND used.profile = s.profile
+      LEFT JOIN parts ON parts.id = used.id
      GROUP BY used.model, used.profile HAVING
-           sum(extract(epoch FROM upper(used.during) - lower(used.during)))::bigint
-           <> coalesce(sum((SELECT sum(extract(epoch FROM upper(part) - lower(part))) FROM priced
-                            WHERE priced.id = used.id)), 0)::bigint"""
+           sum(extract(epoch FROM upper(used.during) - lower(used.during)))::bigint <> coalesce(sum(parts.seconds), 0)::bigint"""
         ),
-        _period(period, None),
+        _period(period, tenant_ids),
     )
     found = []
     for row in rows:
@@ -243,27 +255,15 @@ def evidence(session: Session, period: Span, tenant_ids: Iterable[int] | None = 
     rows = session.execute(
         text(
             PRICED
-            + """,
-    seen AS (
-      SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
-        FROM priced JOIN device d ON d.gpu_id = priced.gpu_id
-        JOIN observation o ON o.device_id = d.id AND o.superseded_at IS NULL AND o.state = 'present'
-             AND o.during && priced.part
-       WHERE priced.basis = 'lease' OR d.id = priced.device_id
-       GROUP BY priced.id, priced.part),
-    measured AS (
-      SELECT seen.id, seen.part,
-             (SELECT sum(extract(epoch FROM upper(one) - lower(one))) FROM unnest(seen.ranges) AS one)::bigint AS seconds
-        FROM seen)
+            + MEASURED
+            + """
     SELECT tenant_id, sku, per_hour, lower(span) AS start, upper(span) AS until,
-           encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(priced.part))::bigint || ' '
-             || extract(epoch FROM upper(priced.part))::bigint, chr(10)
-             ORDER BY name COLLATE "C", lower(priced.part)), 'UTF8')), 'hex') AS digest,
-           coalesce(sum(measured.seconds), 0)::bigint AS measured,
-           coalesce(sum(extract(epoch FROM upper(priced.part) - lower(priced.part))) FILTER (WHERE bridged), 0)::bigint
-             AS bridged
-      FROM priced LEFT JOIN measured ON measured.id = priced.id AND measured.part = priced.part
-     GROUP BY tenant_id, sku, per_hour, span"""
+           encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(part))::bigint || ' '
+             || extract(epoch FROM upper(part))::bigint, chr(10) ORDER BY name COLLATE "C", lower(part)), 'UTF8')), 'hex')
+             AS digest,
+           coalesce(sum(seen_seconds), 0)::bigint AS measured,
+           coalesce(sum(extract(epoch FROM upper(part) - lower(part))) FILTER (WHERE bridged), 0)::bigint AS bridged
+      FROM measured GROUP BY tenant_id, sku, per_hour, span"""
         ),
         values,
     )
@@ -295,7 +295,8 @@ def _excluded(session: Session, period: Span, values: dict[str, Any]) -> dict[Li
              CASE o.state WHEN 'missing' THEN 'device missing' ELSE 'source blind' END AS reason,
              gaps.during AS gap
         FROM gaps JOIN observation o ON o.device_id = gaps.device_id AND o.superseded_at IS NULL
-             AND o.state <> 'present' AND o.during && gaps.during),
+             AND o.state <> 'present' AND upper(o.during) > lower(gaps.during) AND lower(o.during) < upper(gaps.during)
+             AND lower(o.during) >= lower(gaps.during) - interval '31 days'),
     whole AS (
       SELECT tenant_id, gpu_id, gap FROM lost GROUP BY tenant_id, gpu_id, gap
       HAVING sum(upper(during) - lower(during)) = upper(gap) - lower(gap)),
@@ -337,25 +338,33 @@ def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = N
 
 def charge(session: Session, invoice_id: int, position: int, line: RatedLine, currency: str, usage_digest: str) -> None:
     """Freeze a line's shares."""
-    session.add_all(
-        ChargeRow(
-            invoice_id=invoice_id,
-            position=position,
-            tenant_id=line.key.tenant_id,
-            device_id=share.device_id,
-            sku=line.key.sku,
-            unit_price=line.key.unit_price,
-            currency=currency,
-            during=line.span,
-            seconds=share.seconds,
-            meter=line.metered.meter if line.metered else None,
-            quantity=line.metered.quantity if line.metered else None,
-            amount=share.amount,
-            kind="usage",
-            usage_digest=usage_digest,
-        )
+    charge_all(session, invoice_id, [(position, line, usage_digest)], currency)
+
+
+def charge_all(session: Session, invoice_id: int, lines: Iterable[tuple[int, RatedLine, str]], currency: str) -> None:
+    """Freeze the shares of an invoice's lines, given as (position, line, usage digest), in one statement."""
+    rows = [
+        {
+            "invoice_id": invoice_id,
+            "position": position,
+            "tenant_id": line.key.tenant_id,
+            "device_id": share.device_id,
+            "sku": line.key.sku,
+            "unit_price": line.key.unit_price,
+            "currency": currency,
+            "during": line.span,
+            "seconds": share.seconds,
+            "meter": line.metered.meter if line.metered else None,
+            "quantity": line.metered.quantity if line.metered else None,
+            "amount": share.amount,
+            "kind": "usage",
+            "usage_digest": usage_digest,
+        }
+        for position, line, usage_digest in lines
         for share in line.shares
-    )
+    ]
+    if rows:
+        session.execute(insert(ChargeRow.__table__), rows)  # type: ignore[attr-defined]
 
 
 def cancel(session: Session, invoice_id: int) -> None:
