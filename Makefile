@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := contracts/node_modules
+# How many processes run the tests; 0: one after the other.
+WORKERS ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus
@@ -14,7 +16,7 @@ run: setup ## Set up, then play the main job: meter, invoice, pay, reconcile; pa
 	@$(BIN)/stablemeter demo $(ARGS)
 
 test: setup-dev lint types imports contracts ## Set up for tests, then check style, types, layers, contracts, and run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 setup: $(VENV)/run.stamp $(NODE)/run.stamp
 

@@ -6,9 +6,9 @@ from importlib import import_module
 
 from benchmarks.measure import Result, table
 
-NAMES = ("metering", "chain", "steady", "scraping", "events")
-LONG = ("month",)
-"""Asked for by name only: it takes a quarter of an hour."""
+NAMES = ("metering", "chain", "steady", "scraping", "events", "invoicing")
+LONG = ("month", "closing")
+"""Asked for by name only: they take long."""
 
 
 def main(arguments: list[str]) -> int:

@@ -13,11 +13,11 @@ from billing.invoicing import store
 from billing.invoicing.draft import Draft, DraftLine, adjusted, adjustments, drafts, taxed, use_credit
 from billing.invoicing.goodwill import not_twice
 from billing.invoicing.store import notes, periods
-from billing.invoicing.store.credit import credit_held
+from billing.invoicing.store.credit import credit_held, holders
 from billing.leasing import store as leasing
 from billing.metering.reading import REREADS
 from billing.metering.store import decisions, readings
-from billing.pricing.rater import rated
+from billing.pricing.rater import rated, unpriced
 from billing.pricing.store import agreements
 from billing.pricing.store import meters as priced_meters
 from billing.tenants import store as tenants
@@ -55,11 +55,13 @@ class Drafter:
 
         Raises Conflict for usage without a price, NotFound for an unknown payer.
         """
-        everybody = tenants.by_id(session)
+        everybody = tenants.by_id(session, only)
         wanted = self._payers(session, everybody, period, payer, only)
         who = None if wanted is None else _consumers(everybody, wanted)
         found = rated(session, period, who, self._meters, final=final)
-        standing = {tenant_id for tenant_id, stands in store.payers_with_invoice(session, period).items() if stands}
+        standing = {
+            tenant_id for tenant_id, stands in store.payers_with_invoice(session, period, wanted).items() if stands
+        }
         mine = [
             draft
             for draft in drafts(found.lines, everybody, found.titles, period, found.currency)
@@ -70,12 +72,13 @@ class Drafter:
         own = {draft.payer.slug: draft for draft in mine if draft.payer.id not in standing}
         lacking = self._lacking(session, period, everybody, standing, wanted)
         by_slug = {tenant.slug: tenant for tenant in everybody.values()}
+        with_credit = holders(session, everybody)
         for slug in sorted({*own, *lacking}):
             base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
             rule = tenants.tax_of(session, base.payer.id, period.end - timedelta(seconds=1))
             draft = taxed(adjusted(replace(base, progressive=not final), lacking.get(slug, ())), rule)
             if draft.total.units > 0 or (slug in own and draft.lines):
-                held = credit_held(session, draft.payer.id, draft.currency.code)
+                held = credit_held(session, base.payer.id, draft.currency.code) if base.payer.id in with_credit else []
                 order = draft.payer.purchase_order
                 used = use_credit(held, draft.total.units)
                 result.drafts.append(replace(draft, credits=used, purchase_order=order))
@@ -96,7 +99,7 @@ class Drafter:
         closed: list[Draft] = []
         for earlier, payers in sorted(periods.adjustable(session, period).items()):
             asked = payers - standing if wanted is None else (payers - standing) & set(wanted)
-            consumers = _consumers(everybody, asked)
+            consumers = _consumers(everybody, asked & everybody.keys())
             if consumers:
                 found = rated(session, earlier, consumers, self._meters, closed=True)
                 net = notes.net_charged(session, earlier, consumers)
@@ -122,6 +125,21 @@ class Drafter:
     def _sold(self, session: Session) -> list[Meter]:
         skus = priced_meters.priced(session)
         return [meter for meter in self._meters if meter.name in skus]
+
+    def payers(self, session: Session, period: Span, payer: str = "", only: Collection[int] | None = None) -> list[int]:
+        """Who may get an invoice for a period, by slug: those that used or owe something in it, or whose earlier invoices may
+        lack something; or one payer. Raises Conflict when anything used in the period has no price, NotFound for an unknown
+        payer."""
+        everybody = tenants.by_id(session)
+        wanted = self._payers(session, everybody, period, payer, only)
+        if missing := unpriced(session, period, self._meters):
+            raise Conflict(
+                f"cannot rate {period}: {'; '.join(one.line for one in missing[:3])}",
+                remedy="complete the price book and apply it",
+            )
+        found = self.used_payers(session, period).union(*periods.adjustable(session, period).values())
+        chosen = found if wanted is None else set(wanted) if payer else found & set(wanted)
+        return sorted(chosen, key=lambda one: everybody[one].slug)
 
     def require_complete(self, session: Session, period: Span, now: datetime, *, final: bool = True) -> None:
         """Raises Conflict when usage of the period may still change by itself: windows that were not read, or (when it is

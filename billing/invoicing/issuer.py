@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from billing.core.clock import Clock
@@ -110,21 +111,19 @@ class Issuer:
         if purchase_order and not payer:
             raise Invalid("a purchase order is one payer's", remedy="name the tenant")
         order = checked_order(purchase_order)
+        with self._database.transaction() as session:
+            payers = self._drafter.payers(session, period, payer, only)
 
-        def wanted(session: Session) -> list[Draft]:
+        def wanted(session: Session, batch: Collection[int]) -> list[Draft]:
             self._drafter.require_complete(session, period, self._clock.now())
-            known = store.payers_with_invoice(session, period)
-            found = self._drafter.draft(session, period, payer, only).drafts
+            found = self._drafter.draft(session, period, only=batch).drafts
+            known = store.payers_with_invoice(session, period, batch)
             periods.require_open(session, [draft.payer.id for draft in found], period)
             mine = [draft for draft in found if payer or draft.payer.id not in known]
             return [replace(draft, purchase_order=order or draft.purchase_order) for draft in mine]
 
-        issued: list[Invoice] = []
-        while batch := self._issue_batch(wanted, actor):
-            issued += batch
-            if len(batch) < BATCH:
-                break
-        return issued
+        batches = [payers[start : start + BATCH] for start in range(0, len(payers), BATCH)]
+        return [one for batch in batches for one in self._issue_batch(partial(wanted, batch=batch), actor)]
 
     def _within(self, running: calendar.Running) -> list[Invoice]:
         """Invoice payers whose usage in a running period costs as much as their threshold and is not invoiced yet. What has
@@ -189,8 +188,8 @@ class Issuer:
         replaces_id = replaced[0] if replaced else None
         issued = store.Issued(draft, document, content, digest, self._house.series, replaces_id, token)
         invoice_id = store.add(session, issued)
-        for position, line in enumerate(draft.lines, 1):
-            pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
+        charged = ((at, line.rated, line.evidence.usage_digest) for at, line in enumerate(draft.lines, 1))
+        pricing.charge_all(session, invoice_id, charged, draft.currency.code)
         credit.use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, number, now):
             ledger.post(session, entry)

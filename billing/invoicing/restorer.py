@@ -228,8 +228,8 @@ class Restorer:
         token = one.pay_token or pay_token()
         issued = store.Issued(draft, parsed, one.content, one.digest, series, replaces_id, token)
         invoice_id = store.add(session, issued)
-        for position, line in enumerate(draft.lines, 1):
-            pricing.charge(session, invoice_id, position, line.rated, draft.currency.code, line.evidence.usage_digest)
+        charged = ((at, line.rated, line.evidence.usage_digest) for at, line in enumerate(draft.lines, 1))
+        pricing.charge_all(session, invoice_id, charged, draft.currency.code)
         use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, parsed.number, parse_time(parsed.issued_at)):
             ledger.post(session, entry)

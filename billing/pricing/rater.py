@@ -149,11 +149,13 @@ def rated(
     `meters` are the declared ones. In a `closed` period nothing gets a price any more: what has none is left out, and
     `unpriced` tells it. Before a period is over (`final` is false) there are no fees and minimums.
 
-    Raises Conflict when anything used in the period has no price: a gap in the price book must not become a gift.
+    Raises Conflict when anything that they used in the period has no price: a gap in the price book must not become a gift.
     """
     prices = terms.in_force(session, period)
     totals = _totals(session, period, tenant_ids, meters, prices)
-    if not closed and (missing := [one.line for one in (*usage.unpriced(session, period, prices), *_unpriced(totals))]):
+    if not closed and (
+        missing := [one.line for one in (*usage.unpriced(session, period, prices, tenant_ids), *_unpriced(totals))]
+    ):
         raise Conflict(f"cannot rate {period}: {'; '.join(missing[:3])}", remedy="complete the price book and apply it")
     currency = books.currency(session)
     charged = charges.charged(session, period, tenant_ids)
@@ -184,10 +186,9 @@ def rated(
 
 def _payers(session: Session, tenant_ids: Sequence[int] | None) -> dict[int, int]:
     """{tenant: who pays for it} of some tenants, or of all."""
-    everybody = tenants.by_id(session)
-    by_slug = {one.slug: one.id for one in everybody.values()}
-    wanted = everybody if tenant_ids is None else {one: everybody[one] for one in tenant_ids}
-    return {one.id: by_slug[one.reseller or one.slug] for one in wanted.values()}
+    return {
+        tenant_id: reseller_id or tenant_id for tenant_id, reseller_id in tenants.resellers(session, tenant_ids).items()
+    }
 
 
 def _agreed(

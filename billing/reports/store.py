@@ -71,7 +71,8 @@ _RECONCILIATION = """
       LEFT JOIN chain_state c ON c.chain_id = t.chain_id
      WHERE t.mined_at >= :start AND t.mined_at < :end
     UNION ALL
-    SELECT d.number, n.slug, coalesce(nullif(n.legal_name, ''), n.name), d.currency, d.exponent, NULL, '', a.address, t.id, t.chain_id, t.token_address, t.units,
+    SELECT d.number, n.slug, coalesce(nullif(n.legal_name, ''), n.name), d.currency, d.exponent, NULL, '',
+           a.address, t.id, t.chain_id, t.token_address, t.units,
            t.state, t.tx_hash, t.log_index, t.block_number, t.block_hash, t.mined_at, t.from_address, t.to_address,
            c.cursor_number, p.kind, p.disposition, p.value_units, p.applied_units, p.credited_units, p.written_off_units,
            p.rate, p.rate_source, 0,

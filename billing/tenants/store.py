@@ -1,9 +1,10 @@
 """Rows of tenants, claims and API keys."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
@@ -66,16 +67,27 @@ def listed(session: Session) -> list[Tenant]:
     return [_tenant(row, slugs) for row in session.exec(select(TenantRow).order_by(TenantRow.slug))]
 
 
-def by_id(session: Session) -> dict[int, Tenant]:
-    return {tenant.id: tenant for tenant in listed(session)}
+def by_id(session: Session, payers: Collection[int] | None = None) -> dict[int, Tenant]:
+    """All tenants; or some payers, with those that they pay for."""
+    if payers is None:
+        return {tenant.id: tenant for tenant in listed(session)}
+    wanted = or_(col(TenantRow.id).in_(payers), col(TenantRow.reseller_id).in_(payers))
+    found = session.exec(select(TenantRow).where(wanted).order_by(TenantRow.slug)).all()
+    slugs = _slugs(session, [row.reseller_id for row in found if row.reseller_id is not None])
+    return {row.id or 0: _tenant(row, slugs) for row in found}
 
 
-def _slugs(session: Session) -> dict[int, str]:
-    return {
-        row_id: slug
-        for row_id, slug in session.exec(select(col(TenantRow.id), col(TenantRow.slug)))
-        if row_id is not None
-    }
+def resellers(session: Session, ids: Collection[int] | None = None) -> dict[int, int | None]:
+    """The reseller of each of some tenants, or of all; None for who pays itself."""
+    query = select(col(TenantRow.id), col(TenantRow.reseller_id))
+    rows = session.exec(query if ids is None else query.where(col(TenantRow.id).in_(ids)))
+    return {row_id: reseller_id for row_id, reseller_id in rows if row_id is not None}
+
+
+def _slugs(session: Session, ids: Sequence[int] | None = None) -> dict[int, str]:
+    query = select(col(TenantRow.id), col(TenantRow.slug))
+    rows = session.exec(query if ids is None else query.where(col(TenantRow.id).in_(ids)))
+    return {row_id: slug for row_id, slug in rows if row_id is not None}
 
 
 def _tenant(row: TenantRow, slugs: dict[int, str]) -> Tenant:

@@ -32,6 +32,8 @@ UPDATE twice SET id = id + 1000, tenant_id = (SELECT id FROM tenant WHERE slug =
 INSERT INTO usage SELECT * FROM twice"""
 """acme's GPU is used a second time at the same moment: the constraint that refuses it has to go first."""
 
+CLOSED = "INSERT INTO book_close (period, first_day, closed_before, closed_at, closed_by, carried, charged_until, charges, usage_digest) VALUES ('2026-10',"
+
 FAULTS: list[tuple[str, str, str]] = [
     ("every asset balances", "UPDATE posting SET units = units + 1 WHERE id = (SELECT min(id) FROM posting)", "1 units too many"),
     ("every entry balances", "UPDATE posting SET units = units + 1 WHERE id = (SELECT min(id) FROM posting)", "is off by 1"),
@@ -64,6 +66,9 @@ FAULTS: list[tuple[str, str, str]] = [
     (CONSERVED, "UPDATE usage SET superseded_at = now() WHERE basis = 'lease'", "GPU GPU-acme on n1"),
     (CHAIN, "UPDATE transfer SET units = units + 1", "USDC at block"),
     (CHAIN, "DELETE FROM posting WHERE account LIKE 'deposit:%'", "deposit:31337:USDC: ledger 0"),
+    ("closed months were charged what was frozen", f"{CLOSED} '2026-10-01', '2026-11-01', now(), 'x', '[]', 1000, 1, 'ab')", "2026-10: 3 charges with the digest"),
+    ("files of closed months are kept as they were made", f"{CLOSED} '2026-10-01', '2026-11-01', now(), 'x', '[]', NULL, NULL, NULL);"
+     " INSERT INTO closed_file (close_id, name, sha256, size) SELECT id, 'journal.csv', 'ab', 1 FROM book_close", "2026-10/journal.csv"),
 ]  # fmt: skip
 """(invariant, fault, what the finding says). acme paid exactly, beta 100.00 too much, gamma nothing."""
 

@@ -61,8 +61,6 @@ RULES: Final = {
     ("GET", "/api/v1/credit-notes/{number}"): EVERYBODY,
     ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
     ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
-    ("GET", "/api/v1/credit-notes/{number}/document"): EVERYBODY,
-    ("GET", "/api/v1/credit-notes/{number}.pdf"): EVERYBODY,
     ("GET", "/api/v1/payments"): EVERYBODY,
     ("GET", "/api/v1/exceptions"): STAFF,
     ("GET", "/api/v1/reports/{report}"): STAFF,

@@ -1,10 +1,12 @@
 """Rows of invoices, lines and number series; `credit` keeps the tenants' credit, `notes` the credit notes."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import func, text
+from sqlalchemy import insert as bulk
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -26,6 +28,8 @@ from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import notes, writeoffs
 from billing.ledger import store as ledger
 from billing.pricing.rating import LineKind, Metered
+
+NO_METER: Final = dict.fromkeys(field.name for field in fields(Metered))
 
 
 def next_counter(session: Session, series: str) -> int:
@@ -105,28 +109,29 @@ def add(session: Session, one: Issued) -> int:
     session.add(row)
     session.flush()
     assert row.id is not None
-    session.add_all(
-        InvoiceLineRow(
-            invoice_id=row.id,
-            position=position,
-            tenant_id=line.consumer.id,
-            sku=line.rated.key.sku,
-            description=line.description,
-            during=line.rated.span,
-            quantity_seconds=line.rated.seconds,
-            unit_price=line.rated.key.unit_price,
-            amount=line.rated.amount,
-            **(asdict(line.rated.metered) if line.rated.metered else {}),
-            measured_seconds=line.evidence.measured_seconds,
-            bridged_seconds=line.evidence.bridged_seconds,
-            excluded=[list(one) for one in line.evidence.excluded],
-            usage_digest=line.evidence.usage_digest,
-            kind=line.rated.kind.value,
-            package=line.rated.package or None,
-        )
+    rows = [
+        {
+            "invoice_id": row.id,
+            "position": position,
+            "tenant_id": line.consumer.id,
+            "sku": line.rated.key.sku,
+            "description": line.description,
+            "during": line.rated.span,
+            "quantity_seconds": line.rated.seconds,
+            "unit_price": line.rated.key.unit_price,
+            "amount": line.rated.amount,
+            **(asdict(line.rated.metered) if line.rated.metered else NO_METER),
+            "measured_seconds": line.evidence.measured_seconds,
+            "bridged_seconds": line.evidence.bridged_seconds,
+            "excluded": [list(one) for one in line.evidence.excluded],
+            "usage_digest": line.evidence.usage_digest,
+            "kind": line.rated.kind.value,
+            "package": line.rated.package or None,
+        }
         for position, line in enumerate(draft.lines, 1)
-    )
-    session.flush()
+    ]
+    if rows:
+        session.execute(bulk(InvoiceLineRow.__table__), rows)  # type: ignore[attr-defined]
     return row.id
 
 
@@ -273,9 +278,10 @@ def _locked(session: Session, invoice_id: int) -> InvoiceRow:
     return session.exec(query.execution_options(populate_existing=True)).one()
 
 
-def payers_with_invoice(session: Session, period: Span) -> dict[int, bool]:
+def payers_with_invoice(session: Session, period: Span, among: Collection[int] | None = None) -> dict[int, bool]:
     """Payers that have an invoice for exactly this period; True when one of them stands (is not void)."""
-    rows = session.exec(select(InvoiceRow.tenant_id, InvoiceRow.status).where(InvoiceRow.period == period))
+    query = select(InvoiceRow.tenant_id, InvoiceRow.status).where(InvoiceRow.period == period)
+    rows = session.exec(query if among is None else query.where(col(InvoiceRow.tenant_id).in_(among)))
     found: dict[int, bool] = {}
     for tenant_id, status in rows:
         found[tenant_id] = found.get(tenant_id, False) or status != InvoiceStatus.VOID

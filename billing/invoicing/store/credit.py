@@ -1,6 +1,6 @@
 """Rows of tenants' credit: what was granted, what was used of it, and what is left."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,12 @@ def credit_held(session: Session, tenant_id: int, currency: str) -> list[Credit]
         for row in rows
         if row.units > used.get(row.id or 0, 0)
     ]
+
+
+def holders(session: Session, tenant_ids: Collection[int]) -> set[int]:
+    """Those of the tenants that were ever given credit."""
+    rows = session.exec(select(TenantCreditRow.tenant_id).where(col(TenantCreditRow.tenant_id).in_(tenant_ids)))
+    return set(rows)
 
 
 def _used(session: Session, credit_ids: Sequence[int]) -> dict[int, int]:

@@ -3,4 +3,4 @@
 
 from billing.pricing.store.books import currency as currency
 from billing.pricing.store.charges import cancel as cancel
-from billing.pricing.store.charges import charge as charge
+from billing.pricing.store.charges import charge_all as charge_all

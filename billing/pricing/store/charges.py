@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from billing.core.period import Span
@@ -23,29 +24,32 @@ def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = N
     return found
 
 
-def charge(session: Session, invoice_id: int, position: int, line: RatedLine, currency: str, usage_digest: str) -> None:
-    """Freeze a line's shares."""
-    session.add_all(
-        ChargeRow(
-            invoice_id=invoice_id,
-            position=position,
-            tenant_id=line.key.tenant_id,
-            device_id=share.device_id,
-            sku=line.key.sku,
-            unit_price=line.key.unit_price,
-            currency=currency,
-            during=line.span,
-            seconds=share.seconds,
-            meter=line.metered.meter if line.metered else None,
-            quantity=line.metered.quantity if line.metered else None,
-            line_kind=line.kind.value,
-            package=line.package or None,
-            amount=share.amount,
-            kind="usage",
-            usage_digest=usage_digest,
-        )
+def charge_all(session: Session, invoice_id: int, lines: Iterable[tuple[int, RatedLine, str]], currency: str) -> None:
+    """Freeze the shares of an invoice's lines, given as (position, line, usage digest), in one statement."""
+    rows = [
+        {
+            "invoice_id": invoice_id,
+            "position": position,
+            "tenant_id": line.key.tenant_id,
+            "device_id": share.device_id,
+            "sku": line.key.sku,
+            "unit_price": line.key.unit_price,
+            "currency": currency,
+            "during": line.span,
+            "seconds": share.seconds,
+            "meter": line.metered.meter if line.metered else None,
+            "quantity": line.metered.quantity if line.metered else None,
+            "line_kind": line.kind.value,
+            "package": line.package or None,
+            "amount": share.amount,
+            "kind": "usage",
+            "usage_digest": usage_digest,
+        }
+        for position, line, usage_digest in lines
         for share in line.shares
-    )
+    ]
+    if rows:
+        session.execute(insert(ChargeRow.__table__), rows)  # type: ignore[attr-defined]
 
 
 def cancel(session: Session, invoice_id: int) -> None:

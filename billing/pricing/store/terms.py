@@ -38,7 +38,8 @@ def terms(session: Session, period: Span) -> list[Term]:
 
 def in_force(session: Session, period: Span) -> Prices:
     """Which price holds for whom and when in a period."""
-    resellers = {row.id: row.reseller_id for row in session.execute(text("SELECT id, reseller_id FROM tenant"))}
+    rows = session.execute(text("SELECT id, reseller_id FROM tenant WHERE reseller_id IS NOT NULL"))
+    resellers = {row.id: row.reseller_id for row in rows}
     return priced(terms(session, period), period, resellers, spot_rates(session, period))
 
 

@@ -37,6 +37,19 @@ PRICED = (
         JOIN pieces p ON p.sku = s.code AND p.tenant_id = coalesce(o.tenant_id, 0) AND p.during && used.during)"""
 )
 
+MEASURED = """,
+    measured AS (
+      SELECT priced.*,
+             (SELECT sum(extract(epoch FROM upper(one) - lower(one))) FROM unnest((
+               SELECT range_agg(o.during * priced.part) FROM device d JOIN observation o ON o.device_id = d.id
+                WHERE d.gpu_id = priced.gpu_id AND (priced.basis = 'lease' OR d.id = priced.device_id)
+                  AND o.superseded_at IS NULL AND o.state = 'present' AND upper(o.during) > lower(priced.part)
+                  AND lower(o.during) < upper(priced.part) AND lower(o.during) >= lower(priced.part) - interval '31 days'
+               )) AS one)::bigint AS seen_seconds
+        FROM priced)"""
+"""Rows of observations are cut at the start of a month: none is longer. So the index by device finds those of a part, device by
+device; asked for what overlaps, the database would look through those of the whole fleet for each."""
+
 
 def values(period: Span, prices: Prices, tenant_ids: Iterable[int] | None) -> dict[str, Any]:
     """`tenant_id` 0 stands for everybody who has no price of its own."""
@@ -65,8 +78,8 @@ class Unpriced:
     line: str
 
 
-def unpriced(session: Session, period: Span, prices: Prices) -> list[Unpriced]:
-    """What was used in a period but has no SKU or no price then."""
+def unpriced(session: Session, period: Span, prices: Prices, tenant_ids: Iterable[int] | None = None) -> list[Unpriced]:
+    """What some tenants (or any) used in a period and has no SKU or no price then."""
     rows = session.execute(
         text(
             PRICED
@@ -81,7 +94,7 @@ def unpriced(session: Session, period: Span, prices: Prices) -> list[Unpriced]:
     HAVING sum(extract(epoch FROM upper(used.during) - lower(used.during))::bigint - coalesce(covered.seconds, 0)) <> 0
      ORDER BY used.model, used.profile"""
         ),
-        values(period, prices, None),
+        values(period, prices, tenant_ids),
     )
     found = []
     for row in rows:
@@ -126,27 +139,15 @@ def evidence(
     rows = session.execute(
         text(
             PRICED
-            + """,
-    seen AS (
-      SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
-        FROM priced JOIN device d ON d.gpu_id = priced.gpu_id
-        JOIN observation o ON o.device_id = d.id AND o.superseded_at IS NULL AND o.state = 'present'
-             AND o.during && priced.part
-       WHERE priced.basis = 'lease' OR d.id = priced.device_id
-       GROUP BY priced.id, priced.part),
-    measured AS (
-      SELECT seen.id, seen.part,
-             (SELECT sum(extract(epoch FROM upper(one) - lower(one))) FROM unnest(seen.ranges) AS one)::bigint AS seconds
-        FROM seen)
+            + MEASURED
+            + """
     SELECT tenant_id, grp,
-           encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(priced.part))::bigint || ' '
-             || extract(epoch FROM upper(priced.part))::bigint, chr(10)
-             ORDER BY name COLLATE "C", lower(priced.part)), 'UTF8')), 'hex') AS digest,
-           coalesce(sum(measured.seconds), 0)::bigint AS measured,
-           coalesce(sum(extract(epoch FROM upper(priced.part) - lower(priced.part))) FILTER (WHERE bridged), 0)::bigint
-             AS bridged
-      FROM priced LEFT JOIN measured ON measured.id = priced.id AND measured.part = priced.part
-     GROUP BY tenant_id, grp"""
+           encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(part))::bigint || ' '
+             || extract(epoch FROM upper(part))::bigint, chr(10) ORDER BY name COLLATE "C", lower(part)), 'UTF8')), 'hex')
+             AS digest,
+           coalesce(sum(seen_seconds), 0)::bigint AS measured,
+           coalesce(sum(extract(epoch FROM upper(part) - lower(part))) FILTER (WHERE bridged), 0)::bigint AS bridged
+      FROM measured GROUP BY tenant_id, grp"""
         ),
         asked,
     )
@@ -178,7 +179,8 @@ def _excluded(session: Session, prices: Prices, asked: dict[str, Any]) -> dict[L
              CASE o.state WHEN 'missing' THEN 'device missing' ELSE 'source blind' END AS reason,
              gaps.during AS gap
         FROM gaps JOIN observation o ON o.device_id = gaps.device_id AND o.superseded_at IS NULL
-             AND o.state <> 'present' AND o.during && gaps.during),
+             AND o.state <> 'present' AND upper(o.during) > lower(gaps.during) AND lower(o.during) < upper(gaps.during)
+             AND lower(o.during) >= lower(gaps.during) - interval '31 days'),
     whole AS (
       SELECT tenant_id, gpu_id, gap FROM lost GROUP BY tenant_id, gpu_id, gap
       HAVING sum(upper(during) - lower(during)) = upper(gap) - lower(gap)),

@@ -8,40 +8,26 @@ from sqlmodel import Session
 
 from billing.core.period import Span
 from billing.pricing.store import terms
-from billing.pricing.store.usage import PRICED, values
+from billing.pricing.store.usage import MEASURED, PRICED, values
 from billing.pricing.used import Used
 
 AT_ONCE: Final = 5_000
 """Rows that are held at a time."""
 
-_MEASURED = """
-    seen AS (
-      SELECT priced.id, priced.part, range_agg(o.during * priced.part) AS ranges
-        FROM priced JOIN device d ON d.gpu_id = priced.gpu_id
-        JOIN observation o ON o.device_id = d.id AND o.superseded_at IS NULL AND o.state = 'present'
-             AND o.during && priced.part
-       WHERE priced.basis = 'lease' OR d.id = priced.device_id
-       GROUP BY priced.id, priced.part),
-    measured AS (
-      SELECT seen.id, seen.part,
-             (SELECT sum(extract(epoch FROM upper(one) - lower(one))) FROM unnest(seen.ranges) AS one)::bigint AS seconds
-        FROM seen),
+_BILLABLE = """
     prices AS (
       SELECT grp, price, tstzrange(since, until) AS span
         FROM unnest(CAST(:priced_groups AS int[]), CAST(:unit_prices AS numeric[]), CAST(:line_since AS timestamptz[]),
                     CAST(:line_until AS timestamptz[])) AS p(grp, price, since, until)),
     billable AS (
       SELECT tenant_id, device_id, sku, price, span,
-             sum(extract(epoch FROM upper(priced.part) - lower(priced.part)))::bigint AS seconds,
-             coalesce(sum(measured.seconds), 0)::bigint AS measured,
-             coalesce(sum(extract(epoch FROM upper(priced.part) - lower(priced.part))) FILTER (WHERE bridged), 0)::bigint
-               AS bridged,
-             encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(priced.part))::bigint || ' '
-               || extract(epoch FROM upper(priced.part))::bigint, chr(10) ORDER BY lower(priced.part)), 'UTF8')), 'hex')
+             sum(extract(epoch FROM upper(part) - lower(part)))::bigint AS seconds,
+             coalesce(sum(seen_seconds), 0)::bigint AS measured,
+             coalesce(sum(extract(epoch FROM upper(part) - lower(part))) FILTER (WHERE bridged), 0)::bigint AS bridged,
+             encode(sha256(convert_to(string_agg(name || ' ' || extract(epoch FROM lower(part))::bigint || ' '
+               || extract(epoch FROM upper(part))::bigint, chr(10) ORDER BY lower(part)), 'UTF8')), 'hex')
                AS digest
-        FROM priced JOIN prices ON prices.grp = priced.grp
-        LEFT JOIN measured ON measured.id = priced.id AND measured.part = priced.part
-       GROUP BY tenant_id, device_id, sku, price, span)"""
+        FROM measured JOIN prices ON prices.grp = measured.grp GROUP BY tenant_id, device_id, sku, price, span)"""
 
 _EXCLUDED = """
     observed AS (
@@ -57,7 +43,8 @@ _EXCLUDED = """
       SELECT gaps.tenant_id, gaps.device_id, gaps.during * o.during AS during,
              CASE o.state WHEN 'missing' THEN 'device missing' ELSE 'source blind' END AS reason, gaps.during AS gap
         FROM gaps JOIN observation o ON o.device_id = gaps.device_id AND o.superseded_at IS NULL
-             AND o.state <> 'present' AND o.during && gaps.during),
+             AND o.state <> 'present' AND upper(o.during) > lower(gaps.during) AND lower(o.during) < upper(gaps.during)
+             AND lower(o.during) >= lower(gaps.during) - interval '31 days'),
     whole AS (
       SELECT tenant_id, device_id, gap FROM lost GROUP BY tenant_id, device_id, gap
       HAVING sum(upper(during) - lower(during)) = upper(gap) - lower(gap)),
@@ -118,7 +105,7 @@ def used(session: Session, period: Span) -> Iterator[Used]:
     """Every device's billable time at every price, what was charged for it, and what was left out and why; and what was
     charged of meters and agreements. By payer, customer, SKU and device. Where a price depends on the quantity, time has the
     price 0 and charges have rows of their own."""
-    statement = f"{PRICED}, {_MEASURED}, {_EXCLUDED}, {_CHARGED} {_ROWS}"
+    statement = f"{PRICED} {MEASURED}, {_BILLABLE}, {_EXCLUDED}, {_CHARGED} {_ROWS}"
     prices = terms.in_force(session, period)
     asked = values(period, prices, None) | {
         "priced_groups": list(range(len(prices.groups))),
