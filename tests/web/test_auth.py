@@ -24,6 +24,13 @@ RULES: Final = {
     ("GET", "/api/v1/tenants/{slug}/standing"): EVERYBODY,
     ("POST", "/api/v1/tenants"): {O},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {O},
+    ("GET", "/api/v1/tenants/{slug}/deposit-address"): EVERYBODY,
+    ("GET", "/api/v1/tenants/{slug}/deposit-address/document"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/deposit-address"): {O, F},
+    ("GET", "/api/v1/tenants/{slug}/credit"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/credit"): {F},
+    ("GET", "/api/v1/tenants/{slug}/runway"): EVERYBODY,
+    ("POST", "/api/v1/tenants/{slug}/prepaid"): {O, F},
     ("GET", "/api/v1/exclusions"): STAFF,
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {F},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {F},
@@ -51,6 +58,9 @@ PUBLIC: Final = {
 BODIES: Final = {
     ("POST", "/api/v1/tenants"): {"slug": "fresh", "name": "Fresh", "attribution": "lease"},
     ("POST", "/api/v1/tenants/{slug}/gap-policy"): {"gap_policy": "bridge", "gap_limit_seconds": 600},
+    ("POST", "/api/v1/tenants/{slug}/deposit-address"): {"renew": False},
+    ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
+    ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": True, "reason": "new"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {
@@ -111,6 +121,7 @@ def called(one: Client, method: str, path: str, number: str) -> int:
 def test_every_role_on_every_route(scene: Scene) -> None:
     """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
     (invoice,) = scene.invoiced("acme")
+    scene.deposit("acme")
     with scene.app.database.transaction() as session:
         session.execute(
             text(
