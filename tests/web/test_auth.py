@@ -104,9 +104,6 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/tenants/{slug}/tax"): {"name": "GST", "rate": "0.1"},
     ("POST", "/api/v1/tenants/{slug}/details"): {"purchase_order": "PO-1"},
     ("POST", "/api/v1/invoices/{number}/credit-notes"): {"line": 1, "amount": "0.01", "reason": "slow"},
-    ("POST", "/api/v1/tenants/{slug}/deposit-address"): {"renew": False},
-    ("POST", "/api/v1/tenants/{slug}/credit"): {"amount": "1.00", "reason": "welcome"},
-    ("POST", "/api/v1/tenants/{slug}/prepaid"): {"prepaid": True, "reason": "new"},
     ("POST", "/api/v1/exclusions/{exclusion}/accept"): {"reason": "seen by us"},
     ("POST", "/api/v1/exclusions/{exclusion}/reject"): {"reason": "seen by us"},
     ("POST", "/api/v1/maintenance"): {
