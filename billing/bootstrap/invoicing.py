@@ -81,14 +81,18 @@ class InvoicingParts(MeteringParts):
     def deliverer(self) -> Deliverer:
         """Loads the HTTP library."""
         from billing.notices.mail import MailReceiver, MailServer
+        from billing.notices.program import ProgramReceiver
         from billing.notices.webhook import WebhookReceiver
 
         hooks = self.settings.webhooks
-        receivers: list[WebhookReceiver | MailReceiver] = [
+        receivers: list[WebhookReceiver | MailReceiver | ProgramReceiver] = [
             WebhookReceiver(one.name, one.url.get_secret_value(), [key.get_secret_value() for key in one.secrets])
             for one in hooks
         ]
         wants = {one.name: Wants(frozenset(kind.value for kind in one.types)) for one in hooks}
+        for one in self.settings.programs:
+            receivers.append(ProgramReceiver(one.name, one.program))
+            wants[one.name] = Wants(frozenset(kind.value for kind in one.types))
         mail = self.settings.mail
         if mail.host:
             server = MailServer(mail.host, mail.port, mail.security, mail.username, mail.password.get_secret_value())

@@ -166,10 +166,11 @@ _KINDS: Final = (LineKind.USAGE, LineKind.FEE, LineKind.DISCOUNT, LineKind.MINIM
 def _ordered(lines: Iterable[DraftLine]) -> tuple[DraftLine, ...]:
     """A period's own lines first, usage by who used it, then what was agreed; then what earlier ones lack."""
 
-    def place(line: DraftLine) -> tuple[str, int, str, str, Decimal]:
+    def place(line: DraftLine) -> tuple[str, int, str, str, int, Decimal]:
         since = line.adjusts.start.isoformat() if line.adjusts else ""
         key, kind = line.rated.key, _KINDS.index(line.rated.kind)
-        return since, kind, line.consumer.slug if kind == 0 else "", key.sku + key.start, key.unit_price
+        whose = line.consumer.slug if kind == 0 else ""
+        return since, kind, whose, key.sku + key.start, line.rated.place, key.unit_price
 
     return tuple(sorted(lines, key=place))
 

@@ -64,12 +64,13 @@ def wholes(
 
 def _priced(total: Total, price: MeterPrice, meter: Meter, currency: Asset) -> list[Line]:
     tariff, lines = price.tariff, []
-    for part in split(tariff, total.quantity, tariff.placeholder):
+    for place, part in enumerate(split(tariff, total.quantity, tariff.placeholder)):
         amount = price_of(tariff, part.quantity, part.unit_price, currency)
         key = LineKey.of(total.tenant_id, price.sku, price.span, part.unit_price)
         metered = Metered(meter.name, meter.aggregation.value, meter.unit, tariff.size, part.quantity, total.events)
         shares = [Share(None, 0, amount)]
         line = RatedLine(key, price.span, 0, amount, shares, metered, package=tariff.package, note=part.note)
+        line = replace(line, place=place)
         lines.append((line, LineEvidence(total.digest, 0, [])))
     return lines
 

@@ -102,6 +102,8 @@ class RatedLine:
     """How many seconds or units a package holds, where the price is of whole packages."""
     note: str = ""
     """For people: which tier, which packages."""
+    place: int = 0
+    """The tier's place, so that people read them in order."""
     basis: LineKey | None = None
     """Where the price depends on the quantity: the key of all that was priced together."""
 
@@ -146,7 +148,7 @@ def wholes(quantities: Iterable[Quantity], currency: Asset) -> list[RatedLine]:
     for quantity in quantities:
         together.setdefault(quantity.key, []).append(quantity)
     lines = [line for key, parts in together.items() for line in _priced(key, parts, currency)]
-    return sorted(lines, key=lambda line: line.key)
+    return sorted(lines, key=lambda line: (line.key.tenant_id, line.key.sku, line.key.start, line.place, line.key))
 
 
 def _priced(basis: LineKey, used: Sequence[Quantity], currency: Asset) -> list[RatedLine]:
@@ -156,7 +158,7 @@ def _priced(basis: LineKey, used: Sequence[Quantity], currency: Asset) -> list[R
     tariff = used[0].tariff or Tariff.flat(basis.unit_price)
     left = [one.seconds for one in used]
     lines = []
-    for part_ in split(tariff, Decimal(sum(left)), basis.unit_price):
+    for place, part_ in enumerate(split(tariff, Decimal(sum(left)), basis.unit_price)):
         seconds = int(part_.quantity)
         taken = largest_remainder(seconds, left)
         left = [before - one for before, one in zip(left, taken, strict=True)]
@@ -168,9 +170,8 @@ def _priced(basis: LineKey, used: Sequence[Quantity], currency: Asset) -> list[R
         ]
         shares = [share for share in shares if share.seconds or share.amount]
         kept = None if key == basis and seconds == sum(one.seconds for one in used) else basis
-        lines.append(
-            RatedLine(key, used[0].span, seconds, amount, shares, package=tariff.package, note=part_.note, basis=kept)
-        )
+        line = RatedLine(key, used[0].span, seconds, amount, shares, package=tariff.package, note=part_.note)
+        lines.append(replace(line, place=place, basis=kept))
     return lines
 
 

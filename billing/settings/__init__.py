@@ -22,7 +22,7 @@ from billing.settings.chains import BandSettings, ChainSettings, FeedSettings, T
 from billing.settings.compliance import ComplianceSettings, ControlSettings, ListSettings, OracleSettings
 from billing.settings.issuer import IssuerSettings, TaxRateSettings
 from billing.settings.metering import MeteringSettings, MeterSettings, SourceSettings
-from billing.settings.notices import DunningSettings, MailSettings, WebhookSettings
+from billing.settings.notices import DunningSettings, MailSettings, ProgramSettings, WebhookSettings
 from billing.settings.presets import other_create2
 from billing.settings.private import refuse_private, strings
 from billing.settings.section import Section, web
@@ -40,6 +40,7 @@ __all__ = [
     "MeterSettings",
     "MeteringSettings",
     "OracleSettings",
+    "ProgramSettings",
     "Settings",
     "SourceSettings",
     "TaxRateSettings",
@@ -103,6 +104,9 @@ class Settings(BaseSettings):
     compliance: ComplianceSettings = ComplianceSettings()
     mail: MailSettings = MailSettings()
     webhooks: list[WebhookSettings] = Field(default_factory=list, max_length=20, description="Who is told what happens")
+    programs: list[ProgramSettings] = Field(
+        default_factory=list, max_length=20, description="What is run for what happens"
+    )
     web: WebSettings = WebSettings()
     logs: LogSettings = LogSettings()
 
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
         for what, values in (
             ("metering.sources.name", [source.name for source in self.metering.sources]),
             ("metering.meters.name", [meter.name for meter in self.metering.meters]),
-            ("webhooks.name", ["mail", *(hook.name for hook in self.webhooks)]),
+            ("webhooks.name", ["mail", *(hook.name for hook in self.webhooks), *(one.name for one in self.programs)]),
             ("chains.name", [chain.name for chain in self.chains]),
             ("chains.chain_id", [chain.chain_id for chain in self.chains]),
         ):

@@ -101,3 +101,22 @@ class WebhookSettings(Section):
                     'is whsec_ and 24 to 64 random bytes in base64: echo "whsec_$(openssl rand -base64 32)"'
                 )
         return value
+
+
+class ProgramSettings(Section):
+    """One program that is run for what happens, with the notice as JSON on its standard input: to suspend and resume tenants."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$", description="Unique name, shown in lists")
+    program: list[str] = Field(
+        min_length=1, max_length=50, description="The program, by its whole path, and its arguments; no shell is used"
+    )
+    types: list[NoticeType] = Field(
+        default=[NoticeType.TENANT_SUSPENDED, NoticeType.TENANT_RESUMED], description="What it is run for"
+    )
+
+    @field_validator("program")
+    @classmethod
+    def _whole_path(cls, value: list[str]) -> list[str]:
+        if not value[0].startswith("/") or any("\0" in one for one in value):
+            raise ValueError("name the program by its whole path, like /usr/local/bin/suspend")
+        return value

@@ -73,8 +73,8 @@ def told(made: World, number: str) -> list[tuple[str, str]]:
 def test_each_model_has_its_lines_and_the_books_hold_all_of_them(made: World) -> None:
     acme, beta, idle = made.app.issuer.run(PERIOD)
     assert told(made, acme.number) == [
-        ("NVIDIA H100, over 60 h", "40.00"),
         ("NVIDIA H100, first to 60 h", "120.00"),
+        ("NVIDIA H100, over 60 h", "40.00"),
         ("Partner discount, 10 %", "-16.00"),
         ("Minimum commitment", "6.00"),
     ]

@@ -13,8 +13,11 @@ from billing.owners import store
 from billing.owners.registrar import Wanted
 from billing.owners.share import WHOLE, Owner, parse_parts
 from billing.owners.store import settled
+from billing.reconciliation.applier import To
+from billing.reconciliation.store import exceptions
 from tests.factories import OCTOBER, at
 from tests.parts import wait_for
+from tests.web.client import WATCHED
 from tests.web.scene import Scene
 
 ALWAYS = Span(OCTOBER, FOREVER)
@@ -65,6 +68,19 @@ def test_owners_get_their_shares_of_what_was_paid_less_the_fee_and_the_house_the
     settle(scene)
     assert (owed(scene, "north"), owed(scene, "south")) == (667 - 17, 1_000), "in parts as at once"
     assert findings(scene) == []
+
+
+def test_money_that_a_person_applied_is_collected_too(scene: Scene) -> None:
+    (invoice,) = scene.invoiced("acme")  # 20.00
+    owner(scene, "north")
+    own(scene, "north", "GPU-acme")
+    scene.pay(invoice, 20 * 10**18, WATCHED)  # a token that invoices do not accept
+    scene.mine(10)
+    with scene.app.database.transaction() as session:
+        (asked,) = exceptions(session)
+    scene.app.applier.apply([asked["id"]], [To(invoice.number)], reason="worth it", actor="test")
+    settle(scene)
+    assert owed(scene, "north") == 2_000 and findings(scene) == []
 
 
 def test_what_a_reorganisation_takes_back_is_taken_back_from_the_owner(scene: Scene) -> None:

@@ -17,12 +17,13 @@ from billing.owners.statement import Charged, Collected, Key, Part
 
 _COLLECTED: Final = """(
     (SELECT coalesce(sum(p.applied_units), 0) FROM payment p WHERE p.invoice_id = i.id AND p.disposition = 'matched')
+    + (SELECT coalesce(sum(a.applied_units), 0) FROM assignment a WHERE a.invoice_id = i.id AND a.ended_at IS NULL)
     + (SELECT coalesce(sum(u.units), 0) FROM credit_use u JOIN tenant_credit c ON c.id = u.credit_id
         WHERE u.invoice_id = i.id AND c.kind IN ('prepaid', 'overpayment')
           AND CASE WHEN c.transfer_id IS NULL THEN c.reversed_at IS NULL
                    ELSE EXISTS (SELECT FROM payment p
                                  WHERE p.transfer_id = c.transfer_id AND p.disposition <> 'reversed') END))"""
-"""What came in for the invoice `i`: payments that stand, and used credit that was paid for."""
+"""What came in for the invoice `i`: payments that stand, what persons applied of others, and used credit that was paid for."""
 
 _CHARGES: Final = """
     SELECT c.invoice_id, c.position, c.device_id, d.gpu_id, c.during, sum(c.amount) AS amount,

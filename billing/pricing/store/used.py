@@ -79,7 +79,7 @@ _CHARGED = """
              array_agg(DISTINCT i.number COLLATE "C") FILTER (WHERE i.status <> 'void') AS numbers,
              (array_agg(c.usage_digest ORDER BY c.id DESC) FILTER (WHERE i.status <> 'void'))[1] AS digest
         FROM period, charge c JOIN invoice i ON i.id = c.invoice_id
-       WHERE c.during <@ period.r GROUP BY 1, 2, 3, 4, 5, 6),
+       WHERE lower(c.during) <@ period.r GROUP BY 1, 2, 3, 4, 5, 6),
     standing AS (SELECT * FROM charges WHERE numbers IS NOT NULL)"""
 
 _ROWS = """
