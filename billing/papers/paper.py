@@ -1,16 +1,15 @@
 """What is printed of a document: a pure function, so that the paper never says anything else than the document."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from billing.core.errors import Invalid
-from billing.core.money import decimal_text
 from billing.core.onchain import Address, Hash32, checksum
 from billing.core.period import parse_time
 from billing.invoicing import document as documents
 from billing.invoicing.document import (
     AgreedLine,
+    AnyLine,
     CreditNoteDocument,
     DepositDocument,
     InvoiceDocument,
@@ -26,6 +25,7 @@ from billing.invoicing.document import (
 from billing.invoicing.parts import Tax, units_of
 from billing.invoicing.verify import address_of
 from billing.papers import words
+from billing.papers.grouping import groups
 from billing.papers.qr import qr_svg
 
 NETWORKS: Final = {
@@ -148,28 +148,18 @@ def _grouped(text: str) -> list[str]:
 
 
 def _groups(invoice: InvoiceDocument) -> list[dict[str, Any]]:
-    """One group; of a reseller's invoice one for each end customer, with its subtotal."""
     whole = (invoice.period.start, invoice.period.end)
-    by_tenant: dict[str, list[Line | MeterLine | AgreedLine]] = defaultdict(list)
-    for line in invoice.lines:
-        by_tenant[line.tenant].append(line)
-    several = set(by_tenant) != {invoice.tenant.id}
-    currency = invoice.currency.asset
     return [
         {
-            "title": tenant if several else "",
-            "lines": [_line(line, whole) for line in lines],
-            "subtotal": words.amount(
-                decimal_text(sum(units_of(line.amount, currency) for line in lines), currency.exponent)
-            )
-            if several
-            else "",
+            "title": group.title,
+            "lines": [_line(line, whole) for line in group.lines],
+            "subtotal": words.amount(group.subtotal) if group.subtotal else "",
         }
-        for tenant, lines in by_tenant.items()
+        for group in groups(invoice)
     ]
 
 
-def _line(line: Line | MeterLine | AgreedLine, whole: tuple[str, str]) -> dict[str, Any]:
+def _line(line: AnyLine, whole: tuple[str, str]) -> dict[str, Any]:
     span = (line.period.start, line.period.end)
     subs = [] if span == whole else [words.span(*span)]
     if isinstance(line, AgreedLine):

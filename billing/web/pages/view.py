@@ -16,16 +16,19 @@ from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
 from billing.invoicing.document import (
     AgreedLine,
+    AnyLine,
     InvoiceDocument,
     Line,
     MeterLine,
     MeterPackageLine,
     PackageLine,
+    Period,
     XpubTerms,
 )
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.store.notes import CreditNote
 from billing.papers import words
+from billing.papers.grouping import groups
 from billing.reconciliation.valuation import asked
 from billing.web.api.invoices import PaymentOption, Today, payment_options
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
@@ -223,7 +226,7 @@ def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
         "credit_notes": loaded.noted,
         "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
         "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
-        "lines": _lines(document),
+        "groups": _groups(document),
         "has_meters": any(isinstance(line, MeterLine) for line in document.lines),
         "address": checksum(invoice.address) if invoice.address else None,
         "is_xpub": isinstance(document.wallet, XpubTerms),
@@ -267,23 +270,28 @@ def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _lines(document: InvoiceDocument) -> Sequence[dict[str, Any]]:
-    whole = (document.period.start, document.period.end)
+def _groups(document: InvoiceDocument) -> list[dict[str, Any]]:
     return [
         {
-            "description": line.description,
-            "sku": line.sku,
-            "amount": words.amount(line.amount),
-            "part": ""
-            if (line.period.start, line.period.end) == whole
-            else words.span(line.period.start, line.period.end),
-            **_what(line),
+            "title": group.title,
+            "lines": [_line(line, document.period) for line in group.lines],
+            "subtotal": words.amount(group.subtotal) if group.subtotal else "",
         }
-        for line in document.lines
+        for group in groups(document)
     ]
 
 
-def _what(line: Line | MeterLine | AgreedLine) -> dict[str, Any]:
+def _line(line: AnyLine, whole: Period) -> dict[str, Any]:
+    return {
+        "description": line.description,
+        "sku": line.sku,
+        "amount": words.amount(line.amount),
+        "part": "" if line.period == whole else words.span(line.period.start, line.period.end),
+        **_what(line),
+    }
+
+
+def _what(line: AnyLine) -> dict[str, Any]:
     if isinstance(line, AgreedLine):
         return dict.fromkeys(("quantity", "unit", "per", "source", "seconds", "price", "coverage"), "") | {
             "excluded": []
