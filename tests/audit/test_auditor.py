@@ -34,6 +34,9 @@ INSERT INTO usage SELECT * FROM twice"""
 
 CLOSED = "INSERT INTO book_close (period, first_day, closed_before, closed_at, closed_by, carried, charged_until, charges, usage_digest) VALUES ('2026-10',"
 
+NOTED = "INSERT INTO credit_note (number, invoice_id, total, reason, document, digest, issued_at, kind) VALUES ('INV-CN-000001', 1, 20001, 'x', '', 'x', now(), 'void')"
+POSTED = "INSERT INTO posting (entry_id, account, asset, units) VALUES (1, '{}', '{}', {})"
+
 FAULTS: list[tuple[str, str, str]] = [
     ("every asset balances", "UPDATE posting SET units = units + 1 WHERE id = (SELECT min(id) FROM posting)", "1 units too many"),
     ("every entry balances", "UPDATE posting SET units = units + 1 WHERE id = (SELECT min(id) FROM posting)", "is off by 1"),
@@ -69,6 +72,11 @@ FAULTS: list[tuple[str, str, str]] = [
     ("closed months were charged what was frozen", f"{CLOSED} '2026-10-01', '2026-11-01', now(), 'x', '[]', 1000, 1, 'ab')", "2026-10: 3 charges with the digest"),
     ("files of closed months are kept as they were made", f"{CLOSED} '2026-10-01', '2026-11-01', now(), 'x', '[]', NULL, NULL, NULL);"
      " INSERT INTO closed_file (close_id, name, sha256, size) SELECT id, 'journal.csv', 'ab', 1 FROM book_close", "2026-10/journal.csv"),
+    ("credit notes take off no more than there was", NOTED, "was credited"),
+    ("what owners are owed is what was settled", POSTED.format("owner_payable:north", "USD", -5), "north: 0 USD settled and not paid out, the ledger says 5"),
+    ("what is owed back is what the ledger says", POSTED.format("refunds_payable", "31337:USDC", -7), "0 units are owed back, the ledger says 7"),
+    ("what persons applied of a payment is its own", "UPDATE payment SET disposition = 'resolved' WHERE invoice_id = 1", "0 are assigned"),
+    ("what is held is what is booked as held", "UPDATE payment SET disposition = 'held' WHERE invoice_id = 1", "units are held, the ledger says 0"),
 ]  # fmt: skip
 """(invariant, fault, what the finding says). acme paid exactly, beta 100.00 too much, gamma nothing."""
 
