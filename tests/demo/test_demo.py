@@ -100,7 +100,7 @@ def test_it_ends_well_says_what_happened_and_leaves_nothing(home: Home) -> None:
     for words in (
         "metered acme: ", "exactly the fleet's truth", "paid after 3 confirmations", "the chain was reorganised",
         "open again", "sent it again: paid", "beta paid a half of", "open, ", "orbit paid 100.00 too much: paid",
-        "16 invariants hold", "3 of 3 documents are genuine, 0 of them with another's address", "nothing of it was kept",
+        "23 invariants hold", "3 of 3 documents are genuine, 0 of them with another's address", "nothing of it was kept",
     ):  # fmt: skip
         assert words in out, f"{words!r} is not in:\n{out}"
     assert "against the truth" not in out and "NOT THE SAME MONEY" not in out and "\x1b" not in out

@@ -71,7 +71,7 @@ def test_a_void_is_told_with_its_credit_note(made: World) -> None:
     assert set(types) == {"invoice.issued", "invoice.voided", "credit_note.issued"}
     assert types["credit_note.issued"] | {"document_digest": ""} == {
         "number": note, "invoice": invoice.number, "tenant": "acme", "currency": "USD", "total": "200.00",
-        "reason": "wrong tenant", "issued_at": types["credit_note.issued"]["issued_at"], "document_digest": "",
+        "effect": "void", "subtotal": "200.00", "reason": "wrong tenant", "issued_at": types["credit_note.issued"]["issued_at"], "document_digest": "",
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import psycopg
+from sqlalchemy import text
 
 from billing.bootstrap import App
 from billing.core.clock import ManualClock
@@ -94,6 +95,12 @@ def test_every_gauge_is_filled(scene: Scene) -> None:
     scene.app.auditor.run(chains=False)
     assert scene.app.conserver.tick()
     with scene.app.database.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO sanctions_list (name, digest, addresses, dated, stale_after_days, problem, read_at)"
+                " VALUES ('ofac', 'ab', '{}', now(), 7, '', now())"
+            )
+        )
         found = gauges(session, scene.clock.now())
     assert set(found) == set(GAUGES)
     assert [gauge.name for gauge, rows in found.items() if not list(rows)] == []

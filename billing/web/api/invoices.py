@@ -61,7 +61,6 @@ class LineOut(BaseModel):
 
     description: str
     sku: str
-    kind: str
     quantity_seconds: int | None
     unit_price: str | None
     amount: str
@@ -73,11 +72,12 @@ class LineOut(BaseModel):
     usage_digest: str | None
     unit: str | None
     unit_size: int
-    package: int | None
     meter: str | None
     aggregation: str | None
     quantity: str | None
     events: int | None
+    kind: str
+    package: int | None
 
 
 class PaymentOption(BaseModel):
