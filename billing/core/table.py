@@ -2,14 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
-from billing.core.errors import Invalid
+from billing.core.errors import Conflict, Invalid, NotFound
 
 LINE_CHARACTERS_MAX: Final = 100_000
 ERRORS_SHOWN: Final = 5
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -23,6 +26,16 @@ class Table:
 
     def wrong(self, line: int, what: object) -> None:
         self.errors.append((line, str(what)))
+
+    def each(self, items: Iterable[tuple[int, T]], use: Callable[[T], R]) -> list[tuple[int, R]]:
+        """What `use` makes of items, each with its line. Where it raises Invalid, NotFound or Conflict, the line is wrong."""
+        made = []
+        for line, item in items:
+            try:
+                made.append((line, use(item)))
+            except (Invalid, NotFound, Conflict) as error:
+                self.wrong(line, error)
+        return made
 
     def check(self) -> None:
         """Raises Invalid, on one line, when anything is wrong: then nothing of the file may be used."""

@@ -46,15 +46,17 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back by any error.
+    def transaction(self, *, trial: bool = False) -> Iterator[Session]:
+        """One transaction: committed at the end (a `trial` is not), rolled back by any error.
 
         Raises Unavailable when the database cannot be reached, Conflict when one of its constraints refuses the change.
         """
         session = Session(self.engine, expire_on_commit=False)
         try:
-            with session.begin():
+            with session.begin() as begun:
                 yield session
+                if trial:
+                    begun.rollback()
         except (DBAPIError, DriverError, PoolTimeout) as error:
             raise _translated(error) from error
         finally:

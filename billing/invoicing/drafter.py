@@ -36,6 +36,10 @@ class Drafted:
     carried: list[Draft]
 
 
+class Incomplete(Conflict):
+    """Usage of a period may still change by itself."""
+
+
 class Drafter:
     def __init__(self, database: Database, sources: Sequence[str], meters: Sequence[Meter] = ()) -> None:
         """`sources` are the configured ones: a period is complete once all of them were read to its end. `meters` are the
@@ -73,10 +77,12 @@ class Drafter:
         lacking = self._lacking(session, period, everybody, standing, wanted)
         by_slug = {tenant.slug: tenant for tenant in everybody.values()}
         with_credit = holders(session, everybody)
+        rules = tenants.taxes_of(session, everybody, period.end - timedelta(seconds=1))
         for slug in sorted({*own, *lacking}):
             base = own.get(slug) or Draft(by_slug[slug], period, found.currency, ())
-            rule = tenants.tax_of(session, base.payer.id, period.end - timedelta(seconds=1))
-            draft = taxed(adjusted(replace(base, progressive=not final), lacking.get(slug, ())), rule)
+            draft = taxed(
+                adjusted(replace(base, progressive=not final), lacking.get(slug, ())), rules.get(base.payer.id)
+            )
             if draft.total.units > 0 or (slug in own and draft.lines):
                 held = credit_held(session, base.payer.id, draft.currency.code) if base.payer.id in with_credit else []
                 order = draft.payer.purchase_order
@@ -142,19 +148,19 @@ class Drafter:
         return sorted(chosen, key=lambda one: everybody[one].slug)
 
     def require_complete(self, session: Session, period: Span, now: datetime, *, final: bool = True) -> None:
-        """Raises Conflict when usage of the period may still change by itself: windows that were not read, or (when it is
+        """Raises Incomplete when usage of the period may still change by itself: windows that were not read, or (when it is
         `final`) not once more after a day; leases, labels, gap rules and decisions that usage does not reflect yet; leased time
         from before a source was read."""
         pending = [*leasing.underived(session), *tenants.underived_claims(session)]
         pending += [*tenants.underived_gaps(session), *decisions.underived(session)]
         if any(span.start < period.end and period.start < span.end for _, span in pending):
-            raise Conflict(
+            raise Incomplete(
                 "leases, labels, gap rules or exclusions changed and usage does not reflect it yet",
                 remedy="the collector does it within a minute; by hand: stablemeter meter collect",
             )
         early = readings.leased_before(session, period)
         if early is not None:
-            raise Conflict(
+            raise Incomplete(
                 f"GPU {early[0]} is leased from {rfc3339(early[2])}, before {early[1]} was read",
                 remedy=f'set since = "{rfc3339(early[2])}" for that source, or begin the lease later',
             )
@@ -166,13 +172,13 @@ class Drafter:
             unread = readings.unread(session, source_id, Span(max(since, period.start), period.end).seconds)
             if unread:
                 first = rfc3339(at_second(min(start for start, _ in unread)))
-                raise Conflict(
+                raise Incomplete(
                     f"source {name} was not read from {first} on",
                     remedy=f"stablemeter meter collect --from {first} --to ...",
                 )
             young = readings.unripe(session, source_id, period, now, REREADS[-1]) if final else None
             if young is not None:
-                raise Conflict(
+                raise Incomplete(
                     f"source {name} must be read once more from {rfc3339(at_second(young[0]))} on: samples may have come late",
                     remedy="the collector does it; by hand: stablemeter meter collect --from ... --to ...",
                 )

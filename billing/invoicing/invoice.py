@@ -75,7 +75,3 @@ class InvoiceLine:
     @property
     def is_time(self) -> bool:
         return self.metered is None and self.kind is LineKind.USAGE
-
-    @property
-    def excluded_seconds(self) -> int:
-        return sum(seconds for _, seconds in self.excluded)

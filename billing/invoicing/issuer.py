@@ -17,7 +17,7 @@ from billing.invoicing.archive import Archive, Prepared
 from billing.invoicing.compose import Header, TakenBack, nonce, pay_token
 from billing.invoicing.document import InvoiceDocument, Party, Replaced
 from billing.invoicing.draft import Draft
-from billing.invoicing.drafter import Drafter
+from billing.invoicing.drafter import Drafter, Incomplete
 from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
@@ -84,14 +84,22 @@ class Issuer:
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
 
-        A payer whose invoice was voided is left to a person: `invoice issue` replaces it.
+        A payer whose invoice was voided is left to a person: `invoice issue` replaces it. Raises Conflict like `run`.
         """
         now = self._clock.now()
         with self._database.transaction() as session:
             self._guard.check(session, now)
             due, running = calendar.due(session, self._drafter, now), calendar.running(session, now)
         issued = sum(len(self.run(period, only=payers)) for period, payers in due.items())
-        return issued + sum(len(self._within(one)) for one in running)
+        refused: list[Conflict] = []
+        for one in running:
+            try:
+                issued += len(self._within(one))
+            except Conflict as error:
+                refused.append(error)  # one period must not keep the others waiting
+        if refused:
+            raise refused[0]
+        return issued
 
     def run(
         self,
@@ -138,7 +146,7 @@ class Issuer:
 
         try:
             issued = self._issue_batch(wanted, "daemon")
-        except Conflict:
+        except Incomplete:
             return []
         if len(issued) < BATCH:
             self._seen_running[running.span.start] = running

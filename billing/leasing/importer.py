@@ -1,7 +1,6 @@
 """Reads leases from a CSV file: all of it, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +8,7 @@ from billing.compliance.register import NO_RULES, Rules
 from billing.compliance.registrar import Gate
 from billing.core import table
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Invalid, NotFound
+from billing.core.errors import Invalid
 from billing.core.period import FOREVER, Span, parse_time
 from billing.db.engine import Database
 from billing.leasing.leaser import Wanted, let
@@ -34,10 +33,6 @@ class Imported:
     gpus: int
 
 
-class _Undone(Exception):
-    """Takes a trial's transaction back."""
-
-
 class LeaseImporter:
     def __init__(self, database: Database, clock: Clock, rules: Rules = NO_RULES) -> None:
         """`rules` say who may hold what."""
@@ -47,18 +42,13 @@ class LeaseImporter:
         """Make all contracts of a file in one transaction. Raises Invalid with the lines that are wrong, and makes none."""
         found, wanted = parse(content)
         found.check()
-        now, gpus = self._clock.now(), 0
-        with suppress(_Undone), self._database.transaction() as session:
-            for line, one in wanted:
-                try:
-                    gpus += len(let(session, one, now, actor, self._gate))
-                except (Invalid, NotFound, Conflict) as error:
-                    found.wrong(line, error)
+        now = self._clock.now()
+        with self._database.transaction(trial=dry_run) as session:
+            done = found.each(wanted, lambda one: let(session, one, now, actor, self._gate))
             found.check()
+            gpus = sum(len(some) for _, some in done)
             details = {"leases": len(wanted), "gpus": gpus}
             record(session, Deed(now, actor, "lease.import", f"{len(wanted)} leases", details=details))
-            if dry_run:
-                raise _Undone
         return Imported(len(wanted), gpus)
 
 
@@ -72,12 +62,7 @@ def parse(content: bytes) -> tuple[table.Table, list[tuple[int, Wanted]]]:
         raise Invalid("the file has a header and no leases")
     order: list[tuple[int, Wanted]] = []
     named: dict[str, int] = {}
-    for line, row in found.rows:
-        try:
-            one = _wanted(row)
-        except Invalid as error:
-            found.wrong(line, error)
-            continue
+    for line, one in found.each(found.rows, _wanted):
         at = named.setdefault(one.reference, len(order))
         if at == len(order):
             order.append((line, one))

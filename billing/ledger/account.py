@@ -50,11 +50,6 @@ def owner_payable(owner: str) -> str:
     return f"{OWNER_PAYABLE}:{owner}"
 
 
-def token_asset(chain_id: int, token: str) -> str:
-    """The asset code of a token: `8453:USDC`."""
-    return f"{chain_id}:{token}"
-
-
 def check(account: str) -> str:
     """The account, if the chart has it. Raises Invalid: a mistyped account must not open itself."""
     parts = account.split(":")

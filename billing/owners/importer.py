@@ -1,13 +1,12 @@
 """Reads shares of GPUs from a CSV file: all of it, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from billing.core import table
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, Invalid, NotFound
+from billing.core.errors import Invalid
 from billing.core.period import FOREVER, Span, parse_time
 from billing.db.engine import Database
 from billing.owners.registrar import Wanted, give
@@ -32,10 +31,6 @@ class Imported:
     gpus: int
 
 
-class _Undone(Exception):
-    """Takes a trial's transaction back."""
-
-
 class ShareImporter:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
@@ -44,18 +39,13 @@ class ShareImporter:
         """Give all shares of a file in one transaction. Raises Invalid with the lines that are wrong, and gives none."""
         found, wanted = parse(content)
         found.check()
-        now, gpus = self._clock.now(), 0
-        with suppress(_Undone), self._database.transaction() as session:
-            for line, one in wanted:
-                try:
-                    gpus += len(give(session, one, now))
-                except (Invalid, NotFound, Conflict) as error:
-                    found.wrong(line, error)
+        now = self._clock.now()
+        with self._database.transaction(trial=dry_run) as session:
+            done = found.each(wanted, lambda one: give(session, one, now))
             found.check()
+            gpus = sum(len(some) for _, some in done)
             details = {"lines": len(wanted), "gpus": gpus}
             record(session, Deed(now, actor, "owner.share.import", f"{len(wanted)} shares", details=details))
-            if dry_run:
-                raise _Undone
         return Imported(len(wanted), gpus)
 
 
@@ -65,13 +55,7 @@ def parse(content: bytes) -> tuple[table.Table, list[tuple[int, Wanted]]]:
     found = table.read(content, COLUMNS, ("owner", "share", "from"))
     if not found.rows and not found.errors:
         raise Invalid("the file has a header and no shares")
-    wanted = []
-    for line, row in found.rows:
-        try:
-            wanted.append((line, _wanted(row)))
-        except Invalid as error:
-            found.wrong(line, error)
-    return found, wanted
+    return found, found.each(found.rows, _wanted)
 
 
 def _wanted(row: Mapping[str, str]) -> Wanted:

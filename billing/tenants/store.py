@@ -207,13 +207,18 @@ def set_tax(session: Session, tenant_id: int, term: TaxTerm, now: datetime) -> N
 
 def tax_of(session: Session, tenant_id: int, at: datetime) -> TaxRule | None:
     """The tax rule that is in force at a time; None when nothing was ever said: then there is no tax, and no note."""
-    row = session.exec(
+    return taxes_of(session, [tenant_id], at).get(tenant_id)
+
+
+def taxes_of(session: Session, tenants: Collection[int], at: datetime) -> dict[int, TaxRule]:
+    """{tenant: the tax rule that is in force at a time}, of those for whom one was ever said."""
+    rows = session.exec(
         select(TaxTermRow)
-        .where(TaxTermRow.tenant_id == tenant_id, col(TaxTermRow.since) <= at)
-        .order_by(col(TaxTermRow.id).desc())
-        .limit(1)
-    ).first()
-    return None if row is None else TaxRule(TaxKind(row.kind), row.name, row.rate.normalize(), row.note)
+        .where(col(TaxTermRow.tenant_id).in_(tenants), col(TaxTermRow.since) <= at)
+        .order_by(col(TaxTermRow.id))
+    )
+    # a rule that was set later takes the place of an earlier one
+    return {row.tenant_id: TaxRule(TaxKind(row.kind), row.name, row.rate.normalize(), row.note) for row in rows}
 
 
 def underived_gaps(session: Session) -> list[tuple[int, Span]]:

@@ -39,8 +39,13 @@ class Joined(Database):
         self._session = session
 
     @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        yield self._session
+    def transaction(self, *, trial: bool = False) -> Iterator[Session]:
+        if not trial:
+            yield self._session
+            return
+        with self._session.begin_nested() as begun:
+            yield self._session
+            begun.rollback()
 
 
 @dataclass(frozen=True, slots=True)

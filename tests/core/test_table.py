@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.core.errors import Invalid
-from billing.core.table import read
+from billing.core.errors import Conflict, Invalid
+from billing.core.table import Table, read
 
 COLUMNS = {"name": ("title",), "size": (), "note": ()}
 
@@ -67,3 +67,15 @@ def test_any_bytes_are_refused_or_read(noise: bytes) -> None:
         except Invalid:
             continue
         assert all(line > 0 and "name" in values for line, values in found)
+
+
+def test_a_line_that_cannot_be_used_is_wrong_and_the_others_are_used() -> None:
+    def use(text: str) -> int:
+        if text == "taken":
+            raise Conflict("it is taken")
+        return len(text)
+
+    found = Table()
+    assert found.each([(2, "a"), (3, "taken"), (5, "abc")], use) == [(2, 1), (5, 3)]
+    with pytest.raises(Invalid, match=r"^line 3: it is taken$"):
+        found.check()

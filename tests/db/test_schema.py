@@ -10,6 +10,9 @@ from billing.core.errors import Conflict, Unavailable
 from billing.db import catalog, migrate
 from billing.db.engine import Database
 from billing.db.roles import Role
+from billing.tenants import store as tenants
+from billing.web.idempotency import Joined
+from tests.factories import at, tenant
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 
@@ -27,6 +30,18 @@ def test_a_missing_guard_is_named(database: Database) -> None:
         "missing: trigger trail.append_only",
         "unexpected: column gpu.colour",
     ]
+
+
+def test_a_trial_keeps_nothing(database: Database) -> None:
+    for trial, kept in ((True, 0), (False, 1)):
+        with database.transaction(trial=trial) as session:
+            tenants.add(session, tenant("acme"), at(0))
+        with database.transaction() as session:
+            assert session.execute(text("SELECT count(*) FROM tenant")).scalar_one() == kept
+    with database.transaction() as session:
+        with Joined(session).transaction(trial=True):
+            tenants.add(session, tenant("beta"), at(0))
+        assert session.execute(text("SELECT count(*) FROM tenant")).scalar_one() == 1
 
 
 def test_an_unreachable_database_is_unavailable_not_a_traceback() -> None:

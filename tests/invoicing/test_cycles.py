@@ -9,11 +9,15 @@ from sqlalchemy import text
 
 from billing.core.errors import Conflict, Invalid
 from billing.core.period import Span, month, parse_period
+from billing.db.engine import Session
 from billing.fleet.gpu import DeviceKey
+from billing.invoicing.archive import Prepared
+from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.store import listed
 from billing.tenants.cycle import Cycle, Every
-from billing.tenants.tenant import Attribution, Tenant
+from billing.tenants.registrar import GapChange
+from billing.tenants.tenant import Attribution, GapPolicy, GapRule, Tenant
 from tests.factories import NO_EXCLUSIONS, ScriptedSource, at, collector
 from tests.world import PERIOD, World, metered, world
 
@@ -119,6 +123,37 @@ def test_what_costs_as_much_as_the_threshold_is_invoiced_before_the_period_is_ov
         ("10-01 00", "11-01 00", 97 * 200),
     ]
     assert made.app.issuer.tick() == 0 and made.findings() == []
+
+
+def test_an_invoice_within_a_period_that_cannot_be_written_is_told_and_keeps_no_other_waiting(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cycle(made, "acme", Every.MONTH, threshold=20_000)  # its period began first, so it is tried before beta's
+    cycle(made, "beta", Every.WEEK, threshold=5_000)
+    made.clock.move_to(at(6, day=9))
+    issuer, write = made.app.issuer, made.app.issuer._write
+
+    def refuse(session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Prepared, int]:
+        if draft.payer.slug == "acme":
+            raise Conflict("no invoice for acme")
+        return write(session, draft, now, actor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(issuer, "_write", refuse)
+        with pytest.raises(Conflict, match="no invoice for acme"):
+            issuer.tick()
+    assert [start for start, _, _ in told(made, "beta")] == ["09-28 00", "10-05 00"]
+    assert issuer.tick() == 1 and len(invoices(made, "acme")) == 1
+
+
+def test_an_invoice_within_a_period_waits_for_usage_that_may_still_change(made: World) -> None:
+    cycle(made, "acme", Every.MONTH, threshold=20_000)
+    made.clock.move_to(at(6, day=9))
+    rule = GapChange(GapRule(GapPolicy.BRIDGE, 600), at(0), reason="contract")
+    made.app.registrar.set_gap("acme", rule, actor="test")
+    assert made.app.issuer.tick() == 0
+    collector(made.app.database, made.clock, ScriptedSource({}, up=[], interval=3600)).apply_changes()
+    assert made.app.issuer.tick() == 1
 
 
 def test_the_database_refuses_a_second_invoice_of_the_same_time(made: World) -> None:

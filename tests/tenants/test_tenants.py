@@ -1,5 +1,6 @@
 """Tenants, their labels and API keys."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from billing.core.errors import Conflict, Invalid, NotFound
 from billing.db.engine import Database
 from billing.tenants import store
 from billing.tenants.keys import KeyRole, digest_of
-from billing.tenants.registrar import Registrar
+from billing.tenants.registrar import Registrar, TaxChange
+from billing.tenants.tax import TaxKind, TaxRule
 from billing.tenants.tenant import Attribution, Tenant
 from tests.factories import at, tenant
 
@@ -106,3 +108,19 @@ def test_a_key_is_kept_as_its_digest_alone_and_ends_when_revoked(
 def test_a_key_without_a_proper_name_is_refused(registrar: Registrar, name: str) -> None:
     with pytest.raises(Invalid, match="printable name"):
         registrar.create_key(name=name, role=KeyRole.FINANCE, tenant="", actor="ops")
+
+
+def test_the_tax_of_many_is_the_tax_of_each(registrar: Registrar, database: Database) -> None:
+    for slug in ("acme", "beta", "untaxed"):
+        registrar.add(tenant(slug), [], actor="ops")
+    for day, slug, rate in ((1, "acme", "0.19"), (2, "beta", "0.20"), (3, "acme", "0.07")):
+        rule = TaxRule(TaxKind.STANDARD, "VAT", Decimal(rate))
+        registrar.set_tax(slug, TaxChange(rule, at(0, day=day), "contract"), actor="ops")
+    wanted = {1: {"acme": "0.19"}, 2: {"acme": "0.19", "beta": "0.2"}, 3: {"acme": "0.07", "beta": "0.2"}}
+    with database.transaction() as session:
+        everybody = {one.id: one.slug for one in store.listed(session)}
+        for day, rates in wanted.items():
+            found = store.taxes_of(session, everybody, at(1, day=day))
+            assert {everybody[one]: str(rule.rate) for one, rule in found.items()} == rates
+            assert all(store.tax_of(session, one, at(1, day=day)) == found.get(one) for one in everybody)
+        assert store.taxes_of(session, [], at(0)) == {}
