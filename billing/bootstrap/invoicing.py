@@ -10,7 +10,8 @@ from billing.invoicing.archive import Archive
 from billing.invoicing.document import Party
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.dunner import Dunner, Steps
-from billing.invoicing.issuer import House, Issuer
+from billing.invoicing.issuer import Issuer
+from billing.invoicing.writer import House
 from billing.notices.deliverer import Deliverer
 from billing.notices.store import Wants
 from billing.pricing.rater import Rater

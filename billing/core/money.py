@@ -116,7 +116,7 @@ def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
     """
     assert weights and all(weight >= 0 for weight in weights)
     whole = sum(weights)
-    if whole == 0:
+    if len(weights) == 1 or whole == 0:
         return [total] + [0] * (len(weights) - 1)
     sign = -1 if total < 0 else 1
     parts = [abs(total) * weight // whole for weight in weights]

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from billing.core.money import decimal_text
@@ -120,6 +121,7 @@ def _line(line: DraftLine, exponent: int) -> Line | MeterLine | AgreedLine:
     return PackageLine(package_seconds=rated.package, **common) if rated.package else Line(**common)
 
 
+@lru_cache(maxsize=1024)
 def _period(span: Span) -> Period:
     return Period(start=rfc3339(span.start), end=rfc3339(span.end))
 

@@ -16,9 +16,9 @@ from billing.invoicing.compose import Header, nonce
 from billing.invoicing.deposit import Deposit
 from billing.invoicing.document import Replaced, Settlement
 from billing.invoicing.guard import Guard
-from billing.invoicing.issuer import House
 from billing.invoicing.numbering import number_text
 from billing.invoicing.store import deposits
+from billing.invoicing.writer import House
 from billing.pricing import store as pricing
 from billing.tenants import store as tenants
 from billing.tenants.tenant import Tenant

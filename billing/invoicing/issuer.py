@@ -1,7 +1,7 @@
 """Issues and voids invoices. A document is in the archive before its transaction commits, and numbers have no gap."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -12,10 +12,9 @@ from billing.core.period import Span
 from billing.db.engine import Database, Session
 from billing.invoicing import calendar, compose, cycle, postings, store, told
 from billing.invoicing import document as documents
-from billing.invoicing.addressing import Addressing, Offer
 from billing.invoicing.archive import Archive, Prepared
-from billing.invoicing.compose import Header, TakenBack, nonce, pay_token
-from billing.invoicing.document import InvoiceDocument, Party, Replaced
+from billing.invoicing.compose import Header, TakenBack, nonce
+from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.draft import Draft
 from billing.invoicing.drafter import Drafter, Incomplete
 from billing.invoicing.guard import Guard
@@ -23,36 +22,18 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceEvent
 from billing.invoicing.numbering import credit_note_series, number_text
 from billing.invoicing.store import credit, notes, periods, writeoffs
-from billing.invoicing.tax import TaxOffice
+from billing.invoicing.writer import House, Writer
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.notices.notice import NoticeType
 from billing.pricing import store as pricing
 from billing.tenants.tenant import checked_order
 from billing.trail.store import Deed, record
-from billing.wallets import store as wallets
-from billing.wallets.hd import AccountKey
-from billing.wallets.store import PaymentAddress
-from billing.wallets.wallet import Wallet
 
 BATCH: Final = 100
 """Invoices in one transaction, and behind one fsync."""
 REASON_MAX: Final = 200
 """What a credit note's document has room for."""
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """Who issues, into which wallet, payable in what. `account` derives addresses in xpub mode; pages are under
-    `public_url`."""
-
-    issuer: Party
-    series: str
-    wallet: Wallet | None
-    account: AccountKey | None
-    offers: tuple[Offer, ...]
-    public_url: str = ""
-    tax_office: TaxOffice | None = None
 
 
 def require_reason(what: str, reason: str) -> None:
@@ -79,7 +60,7 @@ class Issuer:
         self._guard = Guard(archive)
         self._seen_running: dict[datetime, calendar.Running] = {}
         """What was looked at within running periods: their usage is rated once an hour, not at every tick."""
-        self._addressing = Addressing(house.wallet, house.account, house.offers)
+        self._writer = Writer(house)
 
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
@@ -157,59 +138,12 @@ class Issuer:
         with self._database.transaction() as session:
             self._fence(session)
             self._guard.check(session, now)
-            prepared, ids = [], []
-            for draft in wanted(session)[:BATCH]:
-                one, invoice_id = self._write(session, draft, now, actor)
-                prepared.append(one)
-                ids.append(invoice_id)
+            prepared, ids = self._writer.write(session, wanted(session)[:BATCH], now, actor)
             if prepared:
                 self._archive.prepare(prepared, now)
         self._archive.issued([one.digest for one in prepared], now)
         with self._database.transaction() as session:
             return store.listed(session, store.Filter(ids=ids))
-
-    def _write(self, session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Prepared, int]:
-        """Everything that one invoice is in the database. Its document is archived by the caller, before the commit."""
-        if draft.total.units < 0:
-            raise Conflict(
-                f"the invoice of {draft.payer.slug} would be negative", remedy="wait for usage that outweighs it"
-            )
-        due = draft.amount_due.units > 0
-        generation = self._addressing.generation(session, now) if due else None
-        index = self._addressing.next_index(session, generation)
-        number = number_text(self._house.series, store.next_counter(session, self._house.series))
-        replaced = store.last_void(session, draft.payer.id, draft.period)
-        header = Header(
-            issuer=self._house.issuer,
-            number=number,
-            nonce=nonce(),
-            issued_at=now,
-            replaces=Replaced(number=replaced[1], digest=replaced[2]) if replaced else None,
-            wallet=self._addressing.terms(index) if due else None,
-            settlement=self._addressing.settlement(session, generation, draft.currency.code) if generation else [],
-            tax_office=self._house.tax_office,
-        )
-        document = compose.invoice(draft, header)
-        content = documents.canonical(document)
-        digest = documents.digest(content)
-        token = pay_token()
-        replaces_id = replaced[0] if replaced else None
-        issued = store.Issued(draft, document, content, digest, self._house.series, replaces_id, token)
-        invoice_id = store.add(session, issued)
-        charged = ((at, line.rated, line.evidence.usage_digest) for at, line in enumerate(draft.lines, 1))
-        pricing.charge_all(session, invoice_id, charged, draft.currency.code)
-        credit.use(session, draft.credits, invoice_id, now)
-        for entry in postings.issue(draft, invoice_id, number, now):
-            ledger.post(session, entry)
-        if generation is not None:
-            address, salt = self._addressing.salted(digest, index)
-            wallets.add_address(
-                session, PaymentAddress(address, "invoice", generation.id, invoice_id, salt, index), now
-            )
-        record(session, Deed(now, actor, "invoice.issue", f"invoice {number}", details={"digest": digest}))
-        pay_url = f"{self._house.public_url}/pay/{token}"
-        notices.tell(session, told.issued(document, digest, draft.payer.id, pay_url), now)
-        return Prepared(content, digest, number, index, token), invoice_id
 
     def void(self, number: str, *, reason: str, actor: str) -> str:
         """Take an open invoice back with a cancelling credit note, whose number is returned. Its usage may be invoiced

@@ -17,12 +17,13 @@ from billing.invoicing.document import InvoiceDocument
 from billing.invoicing.goodwill import Creditable, Wish, take
 from billing.invoicing.guard import Guard
 from billing.invoicing.invoice import Invoice
-from billing.invoicing.issuer import House, invoice_document, require_reason
+from billing.invoicing.issuer import invoice_document, require_reason
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.invoicing.numbering import credit_note_series, number_text
 from billing.invoicing.postings import Noted
 from billing.invoicing.store import credit, notes
 from billing.invoicing.tax import TaxAmount
+from billing.invoicing.writer import House
 from billing.ledger import store as ledger
 from billing.notices import store as notices
 from billing.trail.store import Deed, record

@@ -43,6 +43,7 @@ from billing.invoicing.store import deposits, notes
 from billing.invoicing.store.credit import Grant, credit_held, give_back, lack, use
 from billing.invoicing.tax import TaxAmount
 from billing.invoicing.verify import address_of, wallet_of
+from billing.invoicing.writer import charges
 from billing.ledger import store as ledger
 from billing.pricing import store as pricing
 from billing.pricing.rating import NO_EVIDENCE, LineEvidence, LineKey, LineKind, Metered, RatedLine, Share
@@ -228,8 +229,7 @@ class Restorer:
         token = one.pay_token or pay_token()
         issued = store.Issued(draft, parsed, one.content, one.digest, series, replaces_id, token)
         invoice_id = store.add(session, issued)
-        charged = ((at, line.rated, line.evidence.usage_digest) for at, line in enumerate(draft.lines, 1))
-        pricing.charge_all(session, invoice_id, charged, draft.currency.code)
+        pricing.charge_all(session, charges([issued], [invoice_id]))
         use(session, draft.credits, invoice_id, now)
         for entry in postings.issue(draft, invoice_id, parsed.number, parse_time(parsed.issued_at)):
             ledger.post(session, entry)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from billing.db import bulk
 from billing.db.tables.ledger import EntryRow, PostingRow
 from billing.ledger.account import RECEIVABLE
 from billing.ledger.entry import Entry, EntryKind, Posting
@@ -25,33 +26,42 @@ class Balance:
 
 def post(session: Session, entry: Entry) -> int:
     """Book an entry. The database refuses one that does not balance, or the same kind twice for one transfer."""
-    row = EntryRow(
-        kind=entry.kind,
-        booked_on=entry.booked_on,
-        happened_at=entry.happened_at,
-        invoice_id=entry.invoice_id,
-        transfer_id=entry.transfer_id,
-        incarnation=entry.incarnation,
-        reverses_id=entry.reverses_id,
-        memo=entry.memo,
-        created_at=entry.happened_at,
-    )
-    session.add(row)
-    session.flush()
-    assert row.id is not None
-    session.add_all(
-        PostingRow(
-            entry_id=row.id,
-            account=posting.account,
-            asset=posting.asset,
-            units=posting.units,
-            tenant_id=posting.tenant_id,
-            invoice_id=posting.invoice_id,
-        )
+    return post_all(session, [entry])[0]
+
+
+def post_all(session: Session, entries: Sequence[Entry]) -> list[int]:
+    """Book entries; returns their ids."""
+    ids = bulk.next_ids(session, EntryRow, len(entries))
+    rows = [
+        {
+            "id": entry_id,
+            "kind": entry.kind,
+            "booked_on": entry.booked_on,
+            "happened_at": entry.happened_at,
+            "invoice_id": entry.invoice_id,
+            "transfer_id": entry.transfer_id,
+            "incarnation": entry.incarnation,
+            "reverses_id": entry.reverses_id,
+            "memo": entry.memo,
+            "created_at": entry.happened_at,
+        }
+        for entry_id, entry in zip(ids, entries, strict=True)
+    ]
+    bulk.copy(session, EntryRow, rows)
+    postings = [
+        {
+            "entry_id": entry_id,
+            "account": posting.account,
+            "asset": posting.asset,
+            "units": posting.units,
+            "tenant_id": posting.tenant_id,
+            "invoice_id": posting.invoice_id,
+        }
+        for entry_id, entry in zip(ids, entries, strict=True)
         for posting in entry.postings
-    )
-    session.flush()
-    return row.id
+    ]
+    bulk.copy(session, PostingRow, postings)
+    return ids
 
 
 def of_transfer(session: Session, transfer_id: int, incarnation: int) -> list[Entry]:

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
+from billing.db import bulk
 from billing.db.tables.notices import DeliveryRow, NoticeRow
 from billing.notices.notice import DeliveryState, Notice, content, next_attempt
 
@@ -27,7 +28,19 @@ class Claimed:
 
 def tell(session: Session, notice: Notice, now: datetime) -> bool:
     """Put a notice into the outbox, in the caller's transaction. False when it was told before (only with `once`)."""
-    row = {
+    row = _row(notice, now)
+    added = insert(NoticeRow).values(**row).on_conflict_do_nothing(index_elements=["once"]).returning(col(NoticeRow.id))
+    return session.execute(added).scalar_one_or_none() is not None
+
+
+def tell_all(session: Session, told: Sequence[Notice], now: datetime) -> None:
+    """Put notices into the outbox that nothing keeps from being told twice."""
+    assert not any(notice.once for notice in told)
+    bulk.copy(session, NoticeRow, [_row(notice, now) for notice in told])
+
+
+def _row(notice: Notice, now: datetime) -> dict[str, Any]:
+    return {
         "message_id": f"msg_{uuid.uuid4().hex}",
         "type": notice.type.value,
         "subject": notice.subject,
@@ -36,8 +49,6 @@ def tell(session: Session, notice: Notice, now: datetime) -> bool:
         "content": content(notice, now),
         "created_at": now,
     }
-    added = insert(NoticeRow).values(**row).on_conflict_do_nothing(index_elements=["once"]).returning(col(NoticeRow.id))
-    return session.execute(added).scalar_one_or_none() is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,15 +163,19 @@ def _priced(basis: LineKey, used: Sequence[Quantity], currency: Asset) -> list[R
         taken = largest_remainder(seconds, left)
         left = [before - one for before, one in zip(left, taken, strict=True)]
         amount = price_of(tariff, part_.quantity, part_.unit_price, currency)
-        key = replace(basis, unit_price=part_.unit_price.normalize())
+        price = part_.unit_price.normalize()
+        key = basis if price == basis.unit_price else replace(basis, unit_price=price)
         shares = [
             Share(one.device_id, own, units)
             for one, own, units in zip(used, taken, largest_remainder(amount, taken), strict=True)
         ]
         shares = [share for share in shares if share.seconds or share.amount]
         kept = None if key == basis and seconds == sum(one.seconds for one in used) else basis
-        line = RatedLine(key, used[0].span, seconds, amount, shares, package=tariff.package, note=part_.note)
-        lines.append(replace(line, place=place, basis=kept))
+        line = RatedLine(
+            key, used[0].span, seconds, amount, shares,
+            package=tariff.package, note=part_.note, place=place, basis=kept,
+        )  # fmt: skip
+        lines.append(line)
     return lines
 
 
@@ -184,7 +188,10 @@ def lacking(whole: Iterable[RatedLine], charged: Mapping[LineKey, Charged]) -> l
         if wanted is None:
             assert before is not None
             wanted = RatedLine(key, before.span, 0, 0, kind=before.kind, package=before.package)
-        before = before or Charged(wanted.span)
+        if before is None:
+            if wanted.seconds or wanted.amount:
+                lines.append(wanted)
+            continue
         seconds, amount = wanted.seconds - before.seconds, wanted.amount - before.amount
         if seconds or amount:
             own = {share.device_id: (share.seconds, share.amount) for share in wanted.shares}

@@ -1,12 +1,13 @@
 """Rows of the audit trail."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, col, select
 
+from billing.db import bulk
 from billing.db.tables.trail import TrailRow
 
 
@@ -23,16 +24,22 @@ class Deed:
 
 
 def record(session: Session, deed: Deed) -> None:
-    session.add(
-        TrailRow(
-            at=deed.at,
-            actor=deed.actor,
-            action=deed.action,
-            subject=deed.subject,
-            reason=deed.reason,
-            details=dict(deed.details),
-        )
-    )
+    record_all(session, [deed])
+
+
+def record_all(session: Session, deeds: Sequence[Deed]) -> None:
+    rows = [
+        {
+            "at": deed.at,
+            "actor": deed.actor,
+            "action": deed.action,
+            "subject": deed.subject,
+            "reason": deed.reason,
+            "details": dict(deed.details),
+        }
+        for deed in deeds
+    ]
+    bulk.copy(session, TrailRow, rows)
 
 
 def about(session: Session, subject: str) -> list[Deed]:

@@ -1,5 +1,6 @@
 """Rows of wallet generations and payment addresses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from billing.core.onchain import Address, Hash32
+from billing.db import bulk
 from billing.db.tables.wallets import AcceptedChainRow, GenerationRow, PaymentAddressRow
 from billing.wallets.wallet import ForwarderWallet, Mode, TreasuryKind, Wallet, XpubWallet
 
@@ -105,18 +107,24 @@ def raise_index(session: Session, generation_id: int, above: int) -> None:
 
 
 def add_address(session: Session, one: PaymentAddress, now: datetime) -> None:
-    session.add(
-        PaymentAddressRow(
-            address=one.address,
-            kind=one.kind,
-            generation_id=one.generation_id,
-            invoice_id=one.invoice_id,
-            deposit_id=one.deposit_id,
-            salt=one.salt,
-            hd_index=one.hd_index,
-            created_at=now,
-        )
-    )
+    add_addresses(session, [one], now)
+
+
+def add_addresses(session: Session, given: Sequence[PaymentAddress], now: datetime) -> None:
+    rows = [
+        {
+            "address": one.address,
+            "kind": one.kind,
+            "generation_id": one.generation_id,
+            "invoice_id": one.invoice_id,
+            "deposit_id": one.deposit_id,
+            "salt": one.salt,
+            "hd_index": one.hd_index,
+            "created_at": now,
+        }
+        for one in given
+    ]
+    bulk.copy(session, PaymentAddressRow, rows)
 
 
 def known(session: Session, address: Address) -> PaymentAddress | None:

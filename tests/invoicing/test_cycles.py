@@ -1,6 +1,6 @@
 """Invoices by weeks, days and other months, after a change of the cycle, and within a period; on a real database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -131,15 +131,18 @@ def test_an_invoice_within_a_period_that_cannot_be_written_is_told_and_keeps_no_
     cycle(made, "acme", Every.MONTH, threshold=20_000)  # its period began first, so it is tried before beta's
     cycle(made, "beta", Every.WEEK, threshold=5_000)
     made.clock.move_to(at(6, day=9))
-    issuer, write = made.app.issuer, made.app.issuer._write
+    issuer, writer = made.app.issuer, made.app.issuer._writer
+    write = writer.write
 
-    def refuse(session: Session, draft: Draft, now: datetime, actor: str) -> tuple[Prepared, int]:
-        if draft.payer.slug == "acme":
+    def refuse(
+        session: Session, drafts: Sequence[Draft], now: datetime, actor: str
+    ) -> tuple[list[Prepared], list[int]]:
+        if any(draft.payer.slug == "acme" for draft in drafts):
             raise Conflict("no invoice for acme")
-        return write(session, draft, now, actor)
+        return write(session, drafts, now, actor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(issuer, "_write", refuse)
+        patch.setattr(writer, "write", refuse)
         with pytest.raises(Conflict, match="no invoice for acme"):
             issuer.tick()
     assert [start for start, _, _ in told(made, "beta")] == ["09-28 00", "10-05 00"]

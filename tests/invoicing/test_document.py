@@ -15,6 +15,7 @@ from billing.core.onchain import Address, Hash32, checksum
 from billing.core.quantity import plain
 from billing.invoicing import document as documents
 from billing.invoicing.document import DepositDocument, InvoiceDocument, Line, MeterLine
+from billing.invoicing.parts import Document
 from billing.invoicing.verify import address_of, verify
 from billing.wallets.wallet import TreasuryKind, forwarder_wallet
 
@@ -221,6 +222,39 @@ def test_every_quantity_has_exactly_one_text_that_documents_accept(value: Decima
 def test_a_credit_note_has_no_address() -> None:
     verdict = verify(content("credit-note.json"), [WALLET.pin()], None)
     assert verdict.address is None and not verdict.genuine
+
+
+ANY_TEXT = st.text(min_size=1, max_size=60)
+
+
+@given(name=ANY_TEXT, reason=ANY_TEXT, order=ANY_TEXT, seconds=st.integers(0, 2**53 - 1))
+def test_the_spelling_is_the_reference_s_whatever_people_are_called(
+    name: str, reason: str, order: str, seconds: int
+) -> None:
+    raw = json.loads(content())
+    raw["tenant"]["name"], raw["purchase_order"] = name, order
+    raw["lines"][0]["excluded"] = [{"reason": reason, "seconds": seconds}]
+    document = InvoiceDocument.model_validate(raw)
+    assert documents.canonical(document) == rfc8785.dumps(document.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("model", [InvoiceDocument, documents.CreditNoteDocument, DepositDocument])
+def test_every_whole_number_of_a_document_has_one_spelling_everywhere(model: type[Document]) -> None:
+    """Up to 2^53 - 1, as RFC 8785 asks; and no key needs more than its bytes to be sorted."""
+
+    def walk(schema: Any) -> None:
+        if isinstance(schema, dict):
+            if schema.get("type") == "integer":
+                assert schema["maximum"] <= 2**53 - 1 and schema["minimum"] >= -(2**53 - 1)
+            assert schema.get("type") != "number"
+            assert all(key.isascii() for key in schema.get("properties", {}))
+            for part in schema.values():
+                walk(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                walk(part)
+
+    walk(model.model_json_schema())
 
 
 def test_rates_have_one_spelling() -> None:

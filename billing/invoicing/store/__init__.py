@@ -3,10 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import func, text
-from sqlalchemy import insert as bulk
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -14,6 +13,7 @@ from billing.core.errors import NotFound
 from billing.core.money import Asset
 from billing.core.onchain import Address, Hash32
 from billing.core.period import Span, parse_time
+from billing.db import bulk
 from billing.db.tables.invoicing import (
     InvoiceLineRow,
     InvoiceRow,
@@ -22,7 +22,7 @@ from billing.db.tables.invoicing import (
 from billing.db.tables.tenants import TenantRow
 from billing.db.tables.wallets import PaymentAddressRow
 from billing.invoicing.document import InvoiceDocument
-from billing.invoicing.draft import Draft
+from billing.invoicing.draft import Draft, DraftLine
 from billing.invoicing.invoice import Invoice, InvoiceLine
 from billing.invoicing.lifecycle import INVOICE, InvoiceEvent, InvoiceStatus
 from billing.invoicing.store import notes, writeoffs
@@ -32,15 +32,19 @@ from billing.pricing.rating import LineKind, Metered
 NO_METER: Final = dict.fromkeys(field.name for field in fields(Metered))
 
 
-def next_counter(session: Session, series: str) -> int:
-    """Take the next number of a series. Its row stays locked until the transaction ends: whoever else issues waits."""
+def next_counters(session: Session, series: str, count: int) -> range:
+    """Take the next numbers of a series. Its row stays locked until the transaction ends: whoever else issues waits."""
     session.execute(insert(NumberSeriesRow).values(name=series, next=1).on_conflict_do_nothing())
     row = session.exec(select(NumberSeriesRow).where(NumberSeriesRow.name == series).with_for_update()).one()
-    counter = row.next
-    row.next = counter + 1
+    counters = range(row.next, row.next + count)
+    row.next = counters.stop
     session.add(row)
     session.flush()
-    return counter
+    return counters
+
+
+def next_counter(session: Session, series: str) -> int:
+    return next_counters(session, series, 1)[0]
 
 
 def hold_series(session: Session) -> None:
@@ -80,59 +84,73 @@ class Issued:
 
 def add(session: Session, one: Issued) -> int:
     """Store an invoice and its lines; returns its id. The caller writes charges, credit, ledger and address."""
+    return add_all(session, [one])[0]
+
+
+def add_all(session: Session, issued: Sequence[Issued]) -> list[int]:
+    """Store invoices and their lines; returns their ids."""
+    ids = bulk.next_ids(session, InvoiceRow, len(issued))
+    bulk.copy(session, InvoiceRow, [_row(invoice_id, one) for invoice_id, one in zip(ids, issued, strict=True)])
+    bulk.copy(
+        session,
+        InvoiceLineRow,
+        [
+            _line_row(invoice_id, position, line)
+            for invoice_id, one in zip(ids, issued, strict=True)
+            for position, line in enumerate(one.draft.lines, 1)
+        ],
+    )
+    return ids
+
+
+def _row(invoice_id: int, one: Issued) -> dict[str, Any]:
     draft, issued_at = one.draft, parse_time(one.document.issued_at)
-    status = INVOICE.next(
-        InvoiceStatus.DRAFT, InvoiceEvent.ISSUE if draft.amount_due.units > 0 else InvoiceEvent.ISSUE_SETTLED
-    )
-    row = InvoiceRow(
-        number=one.document.number,
-        series=one.series,
-        tenant_id=draft.payer.id,
-        period=draft.period,
-        progressive=draft.progressive,
-        currency=draft.currency.code,
-        exponent=draft.currency.exponent,
-        total=draft.total.units,
-        credits=draft.credited.units,
-        amount_due=draft.amount_due.units,
-        status=status,
-        issued_at=issued_at,
-        due_at=parse_time(one.document.due_at),
-        document=one.content,
-        digest=one.digest,
-        pay_token=one.pay_token,
-        replaces_id=one.replaces_id,
-        status_at=issued_at,
-        tax=draft.tax.units,
-        purchase_order=draft.purchase_order,
-    )
-    session.add(row)
-    session.flush()
-    assert row.id is not None
-    rows = [
-        {
-            "invoice_id": row.id,
-            "position": position,
-            "tenant_id": line.consumer.id,
-            "sku": line.rated.key.sku,
-            "description": line.description,
-            "during": line.rated.span,
-            "quantity_seconds": line.rated.seconds,
-            "unit_price": line.rated.key.unit_price,
-            "amount": line.rated.amount,
-            **(asdict(line.rated.metered) if line.rated.metered else NO_METER),
-            "measured_seconds": line.evidence.measured_seconds,
-            "bridged_seconds": line.evidence.bridged_seconds,
-            "excluded": [list(one) for one in line.evidence.excluded],
-            "usage_digest": line.evidence.usage_digest,
-            "kind": line.rated.kind.value,
-            "package": line.rated.package or None,
-        }
-        for position, line in enumerate(draft.lines, 1)
-    ]
-    if rows:
-        session.execute(bulk(InvoiceLineRow.__table__), rows)  # type: ignore[attr-defined]
-    return row.id
+    event = InvoiceEvent.ISSUE if draft.amount_due.units > 0 else InvoiceEvent.ISSUE_SETTLED
+    return {
+        "id": invoice_id,
+        "number": one.document.number,
+        "series": one.series,
+        "tenant_id": draft.payer.id,
+        "period": draft.period,
+        "progressive": draft.progressive,
+        "currency": draft.currency.code,
+        "exponent": draft.currency.exponent,
+        "total": draft.total.units,
+        "credits": draft.credited.units,
+        "amount_due": draft.amount_due.units,
+        "status": INVOICE.next(InvoiceStatus.DRAFT, event).value,
+        "issued_at": issued_at,
+        "due_at": parse_time(one.document.due_at),
+        "document": one.content,
+        "digest": one.digest,
+        "pay_token": one.pay_token,
+        "replaces_id": one.replaces_id,
+        "status_at": issued_at,
+        "tax": draft.tax.units,
+        "purchase_order": draft.purchase_order,
+    }
+
+
+def _line_row(invoice_id: int, position: int, line: DraftLine) -> dict[str, Any]:
+    rated, evidence = line.rated, line.evidence
+    return {
+        "invoice_id": invoice_id,
+        "position": position,
+        "tenant_id": line.consumer.id,
+        "sku": rated.key.sku,
+        "description": line.description,
+        "during": rated.span,
+        "quantity_seconds": rated.seconds,
+        "unit_price": rated.key.unit_price,
+        "amount": rated.amount,
+        **(asdict(rated.metered) if rated.metered else NO_METER),
+        "measured_seconds": evidence.measured_seconds,
+        "bridged_seconds": evidence.bridged_seconds,
+        "excluded": [list(one) for one in evidence.excluded],
+        "usage_digest": evidence.usage_digest,
+        "kind": rated.kind.value,
+        "package": rated.package or None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +306,27 @@ def payers_with_invoice(session: Session, period: Span, among: Collection[int] |
     return found
 
 
-def last_void(session: Session, tenant_id: int, period: Span) -> tuple[int, str, str] | None:
-    """(id, number, digest) of the payer's newest void invoice for a period: a new one replaces it."""
-    row = session.exec(
+@dataclass(frozen=True, slots=True)
+class Voided:
+    """An invoice that was taken back."""
+
+    id: int
+    number: str
+    digest: Hash32
+
+
+def last_voids(session: Session, wanted: Collection[tuple[int, Span]]) -> dict[tuple[int, Span], Voided]:
+    """Payers' newest void invoices for their periods, given as (payer, period): new ones replace them."""
+    rows = session.exec(
         select(InvoiceRow)
-        .where(InvoiceRow.tenant_id == tenant_id, InvoiceRow.period == period, InvoiceRow.status == InvoiceStatus.VOID)
-        .order_by(col(InvoiceRow.id).desc())
-    ).first()
-    return None if row is None or row.id is None else (row.id, row.number, row.digest)
+        .where(
+            col(InvoiceRow.tenant_id).in_({payer for payer, _ in wanted}),
+            col(InvoiceRow.period).in_({period for _, period in wanted}),
+            InvoiceRow.status == InvoiceStatus.VOID,
+        )
+        .order_by(col(InvoiceRow.id))
+    )
+    return {(row.tenant_id, row.period): Voided(row.id or 0, row.number, Hash32(row.digest)) for row in rows}
 
 
 def closed_until(session: Session) -> datetime | None:

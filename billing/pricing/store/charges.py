@@ -1,13 +1,15 @@
 """Rows of charges of time, fees, minimums and discounts: what was invoiced, frozen."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import insert
 from sqlmodel import Session, col, select
 
 from billing.core.period import Span
+from billing.db import bulk
 from billing.db.tables.pricing import ChargeRow
-from billing.pricing.rating import Charged, LineKey, LineKind, RatedLine
+from billing.pricing.rating import Charged, LineKey, LineKind, RatedLine, Share
 
 
 def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = None) -> dict[LineKey, Charged]:
@@ -24,32 +26,42 @@ def charged(session: Session, period: Span, tenant_ids: Iterable[int] | None = N
     return found
 
 
-def charge_all(session: Session, invoice_id: int, lines: Iterable[tuple[int, RatedLine, str]], currency: str) -> None:
-    """Freeze the shares of an invoice's lines, given as (position, line, usage digest), in one statement."""
-    rows = [
-        {
-            "invoice_id": invoice_id,
-            "position": position,
-            "tenant_id": line.key.tenant_id,
-            "device_id": share.device_id,
-            "sku": line.key.sku,
-            "unit_price": line.key.unit_price,
-            "currency": currency,
-            "during": line.span,
-            "seconds": share.seconds,
-            "meter": line.metered.meter if line.metered else None,
-            "quantity": line.metered.quantity if line.metered else None,
-            "line_kind": line.kind.value,
-            "package": line.package or None,
-            "amount": share.amount,
-            "kind": "usage",
-            "usage_digest": usage_digest,
-        }
-        for position, line, usage_digest in lines
-        for share in line.shares
-    ]
-    if rows:
-        session.execute(insert(ChargeRow.__table__), rows)  # type: ignore[attr-defined]
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A line of an invoice, to be frozen as its shares."""
+
+    invoice_id: int
+    position: int
+    line: RatedLine
+    usage_digest: str
+    currency: str
+
+
+def charge_all(session: Session, charges: Iterable[Charge]) -> None:
+    """Freeze the shares of invoices' lines."""
+    bulk.copy(session, ChargeRow, [_row(one, share) for one in charges for share in one.line.shares])
+
+
+def _row(one: Charge, share: Share) -> dict[str, Any]:
+    line, metered = one.line, one.line.metered
+    return {
+        "invoice_id": one.invoice_id,
+        "position": one.position,
+        "tenant_id": line.key.tenant_id,
+        "device_id": share.device_id,
+        "sku": line.key.sku,
+        "unit_price": line.key.unit_price,
+        "currency": one.currency,
+        "during": line.span,
+        "seconds": share.seconds,
+        "meter": metered.meter if metered else None,
+        "quantity": metered.quantity if metered else None,
+        "line_kind": line.kind.value,
+        "package": line.package or None,
+        "amount": share.amount,
+        "kind": "usage",
+        "usage_digest": one.usage_digest,
+    }
 
 
 def cancel(session: Session, invoice_id: int) -> None:
