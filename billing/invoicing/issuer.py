@@ -65,19 +65,26 @@ class Issuer:
     def tick(self) -> int:
         """Invoice the periods that are over and past their grace. Returns how many invoices were issued.
 
-        A payer whose invoice was voided is left to a person: `invoice issue` replaces it. Raises Conflict like `run`.
+        A payer whose invoice was voided is left to a person: `invoice issue` replaces it. Raises Conflict like `run`, once
+        everybody else has been invoiced; a payer's periods are invoiced in order.
         """
         now = self._clock.now()
         with self._database.transaction() as session:
             self._guard.check(session, now)
             due, running = calendar.due(session, self._drafter, now), calendar.running(session, now)
-        issued = sum(len(self.run(period, only=payers)) for period, payers in due.items())
+        issued, waiting = 0, set[int]()
         refused: list[Conflict] = []
+        for period, payers in due.items():
+            try:
+                issued += len(self.run(period, only=payers - waiting))
+            except Conflict as error:
+                refused.append(error)
+                waiting |= payers
         for one in running:
             try:
                 issued += len(self._within(one))
             except Conflict as error:
-                refused.append(error)  # one period must not keep the others waiting
+                refused.append(error)
         if refused:
             raise refused[0]
         return issued

@@ -1,6 +1,7 @@
 """Invoices by weeks, days and other months, after a change of the cycle, and within a period; on a real database."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -125,26 +126,46 @@ def test_what_costs_as_much_as_the_threshold_is_invoiced_before_the_period_is_ov
     assert made.app.issuer.tick() == 0 and made.findings() == []
 
 
+@contextmanager
+def refused(monkeypatch: pytest.MonkeyPatch, made: World, slug: str) -> Iterator[None]:
+    """No batch with an invoice of one payer can be written."""
+    writer = made.app.issuer._writer
+    write = writer.write
+
+    def refuse(
+        session: Session, drafts: Sequence[Draft], now: datetime, actor: str
+    ) -> tuple[list[Prepared], list[int]]:
+        if any(draft.payer.slug == slug for draft in drafts):
+            raise Conflict(f"no invoice for {slug}")
+        return write(session, drafts, now, actor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write", refuse)
+        yield
+
+
+def test_a_period_that_cannot_be_invoiced_keeps_no_other_payer_waiting_and_its_own_payers_in_order(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cycle(made, "acme", Every.WEEK)
+    cycle(made, "beta", Every.MONTH)
+    read_on(made, at(24, day=31))
+    with refused(monkeypatch, made, "acme"), pytest.raises(Conflict, match="no invoice for acme"):
+        made.app.issuer.tick()
+    assert told(made, "acme") == [], "its later weeks wait for its first"
+    assert len(told(made, "beta")) == 1
+    assert made.app.issuer.tick() == len(told(made, "acme")) == 3
+
+
 def test_an_invoice_within_a_period_that_cannot_be_written_is_told_and_keeps_no_other_waiting(
     made: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cycle(made, "acme", Every.MONTH, threshold=20_000)  # its period began first, so it is tried before beta's
     cycle(made, "beta", Every.WEEK, threshold=5_000)
     made.clock.move_to(at(6, day=9))
-    issuer, writer = made.app.issuer, made.app.issuer._writer
-    write = writer.write
-
-    def refuse(
-        session: Session, drafts: Sequence[Draft], now: datetime, actor: str
-    ) -> tuple[list[Prepared], list[int]]:
-        if any(draft.payer.slug == "acme" for draft in drafts):
-            raise Conflict("no invoice for acme")
-        return write(session, drafts, now, actor)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(writer, "write", refuse)
-        with pytest.raises(Conflict, match="no invoice for acme"):
-            issuer.tick()
+    issuer = made.app.issuer
+    with refused(monkeypatch, made, "acme"), pytest.raises(Conflict, match="no invoice for acme"):
+        issuer.tick()
     assert [start for start, _, _ in told(made, "beta")] == ["09-28 00", "10-05 00"]
     assert issuer.tick() == 1 and len(invoices(made, "acme")) == 1
 
