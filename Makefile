@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE := contracts/node_modules
+AXE := tests/browser/node_modules
 # How many processes run the tests; 0: one after the other.
 WORKERS ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus
+.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus chromium
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -20,7 +21,7 @@ test: setup-dev lint types imports contracts ## Set up for tests, then check sty
 
 setup: $(VENV)/run.stamp $(NODE)/run.stamp
 
-setup-dev: $(VENV)/dev.stamp $(NODE)/dev.stamp prometheus
+setup-dev: $(VENV)/dev.stamp $(NODE)/dev.stamp $(AXE)/dev.stamp prometheus chromium
 
 lint: setup-dev ## Check style and format
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
@@ -55,7 +56,7 @@ lock: ## Resolve the newest allowed versions into requirements/*.lock
 	  --no-header --no-annotate --no-emit-index-url slither.in -o slither.lock
 
 clean: ## Remove what was built and downloaded
-	rm -rf $(VENV) $(NODE) contracts/out contracts/cache build *.egg-info
+	rm -rf $(VENV) $(NODE) $(AXE) contracts/out contracts/cache build *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (make PYTHON=python3.x)"; exit 1; }
@@ -89,6 +90,10 @@ $(NODE)/dev.stamp: contracts/package-lock.json | npm
 	@echo "installing anvil, forge and solc"
 	@cd contracts && npm ci --silent && touch node_modules/run.stamp node_modules/dev.stamp
 
+$(AXE)/dev.stamp: tests/browser/package-lock.json | npm
+	@echo "installing axe-core"
+	@cd tests/browser && npm ci --silent && touch node_modules/dev.stamp
+
 npm:
 	@command -v npm >/dev/null || { echo "Node and npm are needed (they bring anvil, a local EVM node): apt-get install nodejs npm"; exit 1; }
 
@@ -97,3 +102,9 @@ prometheus:
 	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "installing Prometheus and VictoriaMetrics"; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus victoria-metrics >/dev/null; \
 	else echo "They are needed for the tests: apt-get install prometheus victoria-metrics"; exit 1; fi
+
+chromium:
+	@command -v chromium >/dev/null && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "installing Chromium"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
+	else echo "It is needed for the tests of pages: apt-get install chromium"; exit 1; fi

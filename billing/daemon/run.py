@@ -12,14 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-import uvicorn
-
 from billing.bootstrap import App, build
 from billing.core.clock import SystemClock
 from billing.core.errors import Invalid, StablemeterError, Unavailable
 from billing.daemon import worker
 from billing.daemon.jobs import STOP_SECONDS_MAX, Roles, Runner
 from billing.daemon.schedule import WORKER_ROLES, RoleName, jobs
+from billing.daemon.serving import Server
 from billing.settings import Settings
 from billing.telemetry.logs import logger
 
@@ -27,8 +26,8 @@ OK: Final = 0
 BUG: Final = 1
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the daemon stops it."""
+class _Server(Server):
+    """The server without signal handlers of its own: the daemon stops it."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,11 +64,7 @@ class Daemon:
         guard.start()
         log.info("started", roles=sorted(self._wanted), url=self._settings.public_url)
         if server_socket is not None:
-            config = uvicorn.Config(
-                self._web(self._app), log_level="warning", access_log=False, server_header=False, lifespan="off",
-                timeout_graceful_shutdown=5,
-            )  # fmt: skip
-            self._server = _Server(config)
+            self._server = _Server(self._web(self._app))
             self._server.run(sockets=[server_socket])
             self._stop.set()
         self._stop.wait()

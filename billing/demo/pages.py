@@ -3,11 +3,11 @@
 import signal
 import threading
 
-import uvicorn
 from rich.console import Console
 
 from billing.bootstrap import App
 from billing.core.errors import StablemeterError
+from billing.daemon.serving import Server
 from billing.web.app import create_app
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -23,10 +23,12 @@ def pages_up(app: App, pay_token: str, console: Console) -> None:
     text = f"\npages are up at {url}, an invoice is at {url}/pay/{pay_token}\nCtrl-C ends it all"
     console.print(text, highlight=False, soft_wrap=True)
     try:
-        uvicorn.run(create_app(app), host=host, port=int(port), log_level="warning", access_log=False, lifespan="off")
+        Server(create_app(app), host=host, port=int(port)).run()
     except SystemExit as ended:  # the server passes the signal on that ended it
         if ended.code not in STOPPED:
             raise
+        console.print("stopping")
+    except KeyboardInterrupt:
         console.print("stopping")
     finally:
         stop.set()

@@ -1,6 +1,6 @@
 """Figures and times as people read them. Money keeps all its decimals; nothing is shortened."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -88,6 +88,11 @@ def day(at: datetime | str) -> str:
     """`14 November 2026`."""
     at = parse_time(at) if isinstance(at, str) else at
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+
+
+def short_day(at: date) -> str:
+    """`14 Nov`."""
+    return f"{at.day} {_MONTHS[at.month - 1][:3]}"
 
 
 def moment(at: datetime | str) -> str:

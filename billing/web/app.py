@@ -33,6 +33,7 @@ from billing.web.deps import Wired
 from billing.web.pages import docs, health, pay
 from billing.web.render import Pages
 from billing.web.shield import Shield
+from billing.web.streams import Streams
 
 API_PREFIX: Final = "/api/v1/"
 
@@ -74,7 +75,10 @@ def create_app(app: App) -> FastAPI:
         redirect_slashes=False,
         routes=[route for router in ROUTERS for route in router.routes],
     )
-    api.state.wired = Wired(app, Pages(), migrate.newest())
+    wired = Wired(app, Pages(), migrate.newest())
+    wired.streams = Streams(pay.Versions(wired))
+    api.state.wired = wired
+    api.state.ending = wired.streams.close
     require_rules(api)
     errors.install(api)
     api.add_middleware(Shield)

@@ -24,6 +24,7 @@ from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
+from billing.web.streams import Streams
 
 LIMIT_MAX: Final = 200
 _CURSOR = re.compile(r"([a-z]{1,20}):(\d{1,18})")
@@ -56,6 +57,7 @@ class Wired:
         self.suspend_after = app.suspend_after
         self.rules = app.rules
         self.pages, self.schema = pages, schema
+        self.streams: Streams  # it looks through this: it is set when the application is put together
 
 
 async def _wired(request: Request) -> Wired:

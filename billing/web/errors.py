@@ -101,7 +101,7 @@ def answer(
 
 def is_page(path: str) -> bool:
     """Paths that people open in a browser."""
-    return path.startswith("/pay/") and not path.endswith(("/status", "/document"))
+    return path.startswith("/pay/") and not path.endswith(("/status", "/events", "/document"))
 
 
 def route_of(request: Request) -> str:

@@ -16,23 +16,23 @@ class Limiter:
     def __init__(self) -> None:
         self._due: dict[str, float] = {}
 
-    def wait(self, address: str, now: float) -> int:
-        """Seconds to wait, at least 1, when it is too often; else 0. `now` is monotonic.
+    def wait(self, address: str, now: float, cost: int = 1) -> int:
+        """Seconds to wait, at least 1, when it is too often; else 0. `now` is monotonic; `cost` is for how many requests it counts.
 
         Callers from this machine are not limited: they are its own monitors, or a proxy that does not tell for whom it asks.
         """
-        caller = _network(address)
+        caller = network(address)
         if caller is None:
             return 0
         due = max(self._due.pop(caller, now), now)
         early = due - now - (BURST - 1) / PER_SECOND
-        self._due[caller] = due if early > 0 else due + 1 / PER_SECOND
+        self._due[caller] = due if early > 0 else due + cost / PER_SECOND
         if len(self._due) > CALLERS_MAX:
             del self._due[next(iter(self._due))]
         return math.ceil(early) if early > 0 else 0
 
 
-def _network(address: str) -> str | None:
+def network(address: str) -> str | None:
     """An address; of IPv6 its /64, which one caller has whole. None for this machine, or where there is no address."""
     try:
         found = ipaddress.ip_address(address)

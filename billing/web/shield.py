@@ -39,6 +39,9 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 NO_CACHE: Final = "no-store"
+PRIVATE: Final = "/pay/"
+GUESS_COST: Final = 29
+"""A pay token that does not exist costs so many requests more: whoever guesses may do it ten times, then about twice a second."""
 
 
 class Shield:
@@ -66,10 +69,13 @@ class Shield:
             raise  # the server writes it to the log
         finally:
             route = errors.route_of(Request(scope))
-            metrics.REQUESTS.labels(route, str(int(seen.status or 0))).observe(time.perf_counter() - started)
+            ended = seen.streams_since or time.perf_counter()
+            metrics.REQUESTS.labels(route, str(int(seen.status or 0))).observe(ended - started)
+            if seen.status == HTTPStatus.NOT_FOUND and scope["path"].startswith(PRIVATE):
+                self._limiter.wait(caller_of(scope), ended, GUESS_COST)
 
     def _too_often(self, scope: Scope, now: float) -> Any:
-        seconds = self._limiter.wait((scope.get("client") or ("",))[0], now)
+        seconds = self._limiter.wait(caller_of(scope), now)
         if not seconds:
             return None
         status, headers = HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(seconds)}
@@ -81,8 +87,10 @@ class _Answer:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._private = scope["path"].startswith("/pay/")
+        self._private = scope["path"].startswith(PRIVATE)
         self.status: int | None = None
+        self.streams_since: float | None = None
+        """When an answer began that goes on until somebody leaves: how long they stay says nothing about us."""
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -91,9 +99,17 @@ class _Answer:
             for name, value in HEADERS.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", NO_CACHE)
+            if headers.get("content-type", "").startswith("text/event-stream"):
+                self.streams_since = time.perf_counter()
             if self._private:
                 headers["X-Robots-Tag"] = "noindex, nofollow"
         await self._send(message)
+
+
+def caller_of(scope: Scope) -> str:
+    """The network address that asks; empty where there is none."""
+    found: str = (scope.get("client") or ("",))[0]
+    return found
 
 
 def _as_scope(message: Message) -> MutableMapping[str, Any]:

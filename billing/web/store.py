@@ -1,8 +1,8 @@
 """Read-only queries of the pages and the API that no concern has, and the rows of answers to repeated writes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -163,6 +163,23 @@ def usage_by_sku(session: Session, tenant: int, span: Span) -> list[tuple[str | 
     return [(row["sku"], row["seconds"]) for row in rows]
 
 
+def usage_by_day(session: Session, payer: int, span: Span) -> dict[date, int]:
+    """{day in UTC: billable seconds} of a payer and of those for whom it pays, as known today."""
+    rows = session.execute(
+        text(
+            "SELECT day::date, sum(extract(epoch FROM least(upper(u.during), day + interval '1 day', :end)"
+            "  - greatest(lower(u.during), day, :start)))::bigint AS seconds"
+            " FROM usage u CROSS JOIN LATERAL generate_series(date_trunc('day', greatest(lower(u.during), :start)),"
+            "  least(upper(u.during), :end) - interval '1 microsecond', interval '1 day') AS day"
+            " WHERE u.superseded_at IS NULL AND u.during && tstzrange(:start, :end)"
+            " AND u.tenant_id IN (SELECT id FROM tenant WHERE id = :payer OR reseller_id = :payer)"
+            " GROUP BY day"
+        ),
+        {"payer": payer, "start": span.start, "end": span.end},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def documents(session: Session, invoice_ids: Sequence[int]) -> dict[int, InvoiceDocument]:
     """The documents of invoices. They were checked when they were stored; their bytes are not compared again."""
     rows = session.exec(select(col(InvoiceRow.id), InvoiceRow.document).where(col(InvoiceRow.id).in_(invoice_ids)))
@@ -187,6 +204,26 @@ def replacement(session: Session, invoice_id: int) -> tuple[str, str] | None:
         select(InvoiceRow.number, InvoiceRow.pay_token).where(InvoiceRow.replaces_id == invoice_id)
     ).first()
     return None if row is None else (row[0], row[1])
+
+
+def pay_marks(session: Session, tokens: Collection[str]) -> dict[str, tuple[Any, ...]]:
+    """{pay token: what is another value whenever a payment of the invoice came, moved or was dealt with}. Cheap: no document is
+    read, nothing is summed."""
+    rows = session.execute(
+        text(
+            "SELECT i.pay_token, i.id, i.status, i.status_at,"
+            " (SELECT count(*) FROM credit_note n WHERE n.invoice_id = i.id) AS notes, came.*"
+            " FROM invoice i LEFT JOIN payment_address a ON a.invoice_id = i.id"
+            " LEFT JOIN LATERAL (SELECT count(*), max(t.state_at), max(p.updated_at),"
+            "  md5(string_agg(t.state || coalesce(p.disposition, ''), ',' ORDER BY t.id)),"
+            "  max(c.cursor_number) FILTER (WHERE t.state IN ('seen', 'confirmed'))"
+            "  FROM transfer t LEFT JOIN payment p ON p.transfer_id = t.id AND p.incarnation = t.incarnation"
+            "  LEFT JOIN chain_state c ON c.chain_id = t.chain_id WHERE t.to_address = a.address) came ON true"
+            " WHERE i.pay_token = ANY(:tokens)"
+        ),
+        {"tokens": list(tokens)},
+    )
+    return {row[0]: tuple(row[1:]) for row in rows}
 
 
 def schema(session: Session) -> str | None:

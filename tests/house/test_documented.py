@@ -55,6 +55,11 @@ def test_nothing_outside_the_demo_can_send_a_transaction_and_nothing_at_all_can_
 
 def test_no_file_names_a_registry_or_a_path_of_this_machine() -> None:
     """Lock files carry no download addresses; nothing points outside the repository."""
-    for path in [*ROOT.glob("requirements/*"), ROOT / "contracts" / "package-lock.json", ROOT / "pyproject.toml"]:
+    for path in [
+        *ROOT.glob("requirements/*"),
+        *ROOT.glob("*/*/package-lock.json"),
+        ROOT / "contracts" / "package-lock.json",
+        ROOT / "pyproject.toml",
+    ]:
         content = path.read_text()
         assert '"resolved"' not in content and "index-url" not in content and "registry." not in content

@@ -1,19 +1,22 @@
 """`/pay/{token}`: an invoice for whoever pays it. The token is the right to see it, and nothing else."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from billing.chain import store as chain
 from billing.core.errors import NotFound
 from billing.db.engine import Session
 from billing.invoicing import store as invoicing
-from billing.invoicing.document import ByFeed, RateRule
+from billing.invoicing.document import ByFeed, Line, RateRule
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.invoicing.store import notes
@@ -23,10 +26,12 @@ from billing.reconciliation.valuation import PAR, feed_of, promised
 from billing.web import store
 from billing.web.api.invoices import Today, document_response, pdf_response
 from billing.web.deps import Web, Wired
+from billing.web.errors import RETRY_SECONDS, problem
 from billing.web.pages import view
 from billing.web.pages.live import Arrival, TokenKey, accepted_tokens, arrival, live
 from billing.web.pages.telling import Voided
 from billing.web.pages.view import Loaded
+from billing.web.shield import caller_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,6 +49,7 @@ def show(web: Web, token: str, pay: Annotated[str, Query(max_length=60)] = "") -
     """The page. `pay` is the network and token that were chosen."""
     with web.database.transaction() as session:
         loaded = _load(web, session, token)
+        loaded = replace(loaded, used=_used(session, loaded))
     return web.pages.html("pay.html", {"token": token, **view.context(loaded, pay)})
 
 
@@ -53,6 +59,53 @@ def status(web: Web, token: str) -> dict[str, Any]:
     with web.database.transaction() as session:
         loaded = _load(web, session, token)
     return view.status(loaded, loaded.document.issuer.name)
+
+
+@router.get("/pay/{token}/events", response_class=Response)
+async def events(web: Web, request: Request, token: str, since: Annotated[str, Query(max_length=40)] = "") -> Response:
+    """What the page's script listens to: an event whenever the page's version is another one than `since`."""
+    await run_in_threadpool(_require, web, token)
+    caller = caller_of(request.scope)
+    if not web.streams.admits(caller):
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages listen; ask for the status", headers=headers)
+    stream = web.streams.follow(token, caller, since)
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _require(web: Wired, token: str) -> None:
+    """Raises NotFound."""
+    with web.database.transaction() as session:
+        _invoice(session, token)
+
+
+class Versions:
+    """The versions of the pages that are open. A page whose payments did not move keeps its version for a while: only time
+    (a due date, a rate) can change it."""
+
+    KEPT: Final = timedelta(seconds=30)
+
+    def __init__(self, web: Wired) -> None:
+        self._web = web
+        self._known: dict[str, tuple[tuple[Any, ...], datetime, str]] = {}
+
+    def __call__(self, tokens: Collection[str]) -> dict[str, str]:
+        now, known = self._web.clock.now(), self._known
+        with self._web.database.transaction() as session:
+            marks = store.pay_marks(session, tokens)
+            self._known = {
+                token: known[token]
+                if token in known and known[token][0] == mark and now - known[token][1] < self.KEPT
+                else (mark, now, _version(self._web, session, token))
+                for token, mark in marks.items()
+            }
+        return {token: version for token, (_, _, version) in self._known.items()}
+
+
+def _version(web: Wired, session: Session, token: str) -> str:
+    loaded = _load(web, session, token)
+    found: str = view.status(loaded, loaded.document.issuer.name)["version"]
+    return found
 
 
 @router.get("/pay/{token}/document", response_class=Response)
@@ -137,6 +190,13 @@ def _load(web: Wired, session: Session, token: str) -> Loaded:
         behind=behind,
         noted=notes.of_invoice(session, invoice.id),
     )
+
+
+def _used(session: Session, loaded: Loaded) -> Mapping[date, int]:
+    """Only for an invoice with lines of time: what only fees or events made has no hours."""
+    if not any(isinstance(line, Line) for line in loaded.document.lines):
+        return {}
+    return store.usage_by_day(session, loaded.invoice.tenant_id, loaded.invoice.period)
 
 
 def _expected(session: Session, one: Arrival, rules: Mapping[TokenKey, RateRule]) -> Arrival:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from billing.chain.lifecycle import ChainState
 from billing.core.money import Asset
@@ -135,6 +136,43 @@ def confirming(one: Arrival, terms: ChainTerms | None) -> str:
         tag = f"counts once its chain marks the block as {terms.tag}" if terms else "waits for its chain"
         return f"{_count(one.confirmations, 'confirmation')}; {tag}"
     return f"{min(one.confirmations, terms.needed)} of {_count(terms.needed, 'confirmation')}"
+
+
+def left(one: Arrival, terms: ChainTerms | None) -> str:
+    """About how long a transfer takes until it counts; empty where nobody knows."""
+    terms = terms and terms.of(one.piled)
+    if one.status is not ChainState.SEEN or terms is None or not terms.needed or not terms.seconds:
+        return ""
+    blocks = terms.needed - one.confirmations
+    return f"about {words.duration(-(-terms.seconds * blocks // terms.needed))} to go" if blocks > 0 else ""
+
+
+def more_lines(count: int) -> str:
+    """Says that lines are not on the page; empty when all are."""
+    return (
+        f"{_count(count, 'more line')} {'is' if count == 1 else 'are'} in the PDF and in the document." if count else ""
+    )
+
+
+WALLET: Final = {
+    "pay": "Pay {amount} {token} with {wallet}",
+    "some": "your wallet",
+    "account": "Choose an account in {wallet}.",
+    "switching": "{wallet} asks whether it may switch to {network}.",
+    "confirm": "Confirm in {wallet}: {amount} {token} on {network}. Compare the address with this page.",
+    "sent": "Sent. This page shows the payment once it is in a block. Transaction {hash}",
+    "before": "A payment was sent from this page and is not in a block yet. Look into your wallet before you pay again."
+    " Transaction {hash}",
+    "declined": "You declined in {wallet}. Nothing was sent.",
+    "busy": "{wallet} waits for an answer to something it asked before. Open it, answer, and try again.",
+    "nobody": "{wallet} named no account. Nothing was sent.",
+    "unknown": "{wallet} does not know {network} (chain id {chain}). Add the network there and try again. Nothing was sent.",
+    "wrong": "{wallet} is on another network. Choose {network} (chain id {chain}) there and try again. Nothing was sent.",
+    "poor": "That account has less than {amount} {token} on {network}. Nothing was sent.",
+    "changed": "What is to be paid has just changed. Look at the amount and try again. Nothing was sent.",
+    "failed": "{wallet} did not send it: {why}",
+}
+"""What the page says while a wallet is asked; its script fills in the names in braces."""
 
 
 def _count(number: int, noun: str) -> str:

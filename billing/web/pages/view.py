@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -31,17 +31,20 @@ from billing.papers import words
 from billing.papers.grouping import groups
 from billing.reconciliation.valuation import asked
 from billing.web.api.invoices import PaymentOption, Today, payment_options
+from billing.web.pages.chart import chart
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
-from billing.web.pages.telling import Telling, Voided, tell, tell_arrival, tell_notes
+from billing.web.pages.telling import WALLET, Telling, Voided, left, more_lines, tell, tell_arrival, tell_notes
 
 RECEIPTS_MAX: Final = 50
+LINES_MAX: Final = 200
+"""More lines than anybody reads on a page: the rest is in the PDF."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What was read for a page. `offered` are the tokens that are accepted today; `behind` says of a chain's newest block
-    that was read how old it is, when that is too old."""
+    that was read how old it is, when that is too old. `used` are seconds by day, where somebody looks at them."""
 
     invoice: Invoice
     document: InvoiceDocument
@@ -51,6 +54,7 @@ class Loaded:
     today: Today
     behind: Mapping[int, datetime]
     noted: Sequence[CreditNote] = ()
+    used: Mapping[date, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,9 @@ def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
         "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
         "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
         "groups": _groups(document),
+        "lines_left_out": more_lines(max(0, len(document.lines) - LINES_MAX)),
+        "chart": chart(loaded.used, invoice.period) if loaded.used else None,
+        "wallet_words": WALLET,
         "has_meters": any(isinstance(line, MeterLine) for line in document.lines),
         "address": checksum(invoice.address) if invoice.address else None,
         "is_xpub": isinstance(document.wallet, XpubTerms),
@@ -247,6 +254,7 @@ def _codes(chosen: Choice | None) -> dict[str, Any]:
 
 
 def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
+    terms = loaded.chains.get(one.chain_id)
     unknown = f"{one.units} units of an unknown token"
     known = (
         f"{words.thousands(words.tokens(one.units, one.decimals))} {one.symbol}"
@@ -260,25 +268,31 @@ def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
         "token_address": checksum(Address(one.token_address)),
         "told": tell_arrival(one, loaded.invoice.currency, loaded.chains),
         "tx_hash": one.tx_hash,
+        "short": f"{one.tx_hash[:10]}…{one.tx_hash[-8:]}",
+        "left": left(one, terms) if one.pending else "",
         "sender": checksum(Address(one.sender)),
         "block": one.block_number,
         "mined_at": one.mined_at,
         "stands": one.stands,
         "pending": one.pending,
         "confirmations": one.confirmations,
-        "needed": terms.needed if (terms := _terms_of(loaded, one)) else None,
+        "needed": within.needed if (within := _terms_of(loaded, one)) else None,
     }
 
 
 def _groups(document: InvoiceDocument) -> list[dict[str, Any]]:
-    return [
-        {
-            "title": group.title,
-            "lines": [_line(line, document.period) for line in group.lines],
-            "subtotal": words.amount(group.subtotal) if group.subtotal else "",
-        }
-        for group in groups(document)
-    ]
+    """With as many lines as are shown; a group of which none is keeps its subtotal."""
+    found, room = [], LINES_MAX
+    for group in groups(document):
+        found.append(
+            {
+                "title": group.title,
+                "lines": [_line(line, document.period) for line in group.lines[:room]],
+                "subtotal": words.amount(group.subtotal) if group.subtotal else "",
+            }
+        )
+        room = max(0, room - len(group.lines))
+    return found
 
 
 def _line(line: AnyLine, whole: Period) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Usage by day as a small picture. Drawn here: no script, no style attributes, and colours from the page's sheet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from billing.core.period import Span
+from billing.papers import words
+
+HEIGHT: Final = 100
+WIDTH_OF_DAY: Final = 10
+GAP: Final = 2
+DAYS_MAX: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """`most` says in words what the eye sees; `axis` are the days below its left and right end."""
+
+    title: str
+    most: str
+    svg: Markup
+    axis: tuple[str, str]
+
+
+def chart(seconds: Mapping[date, int], period: Span) -> Chart | None:
+    """A bar a day of the period, from zero to the largest. None where there is nothing to compare."""
+    last = (period.end - timedelta(microseconds=1)).date()
+    count = (last - period.start.date()).days + 1
+    days = [period.start.date() + timedelta(days=number) for number in range(min(count, DAYS_MAX))]
+    most = max((seconds.get(day, 0) for day in days), default=0)
+    if len(days) < 2 or count > DAYS_MAX or not most:
+        return None
+    peak = next(day for day in days if seconds.get(day, 0) == most)
+    told = f"at most {words.hours(most)} on {_day(peak)}"
+    title = "GPU-hours by day"
+    bars = Markup("").join(_bar(number, day, seconds.get(day, 0), most) for number, day in enumerate(days))
+    return Chart(title, told, _svg(bars, len(days), f"{title}, {told}"), (_day(days[0]), _day(days[-1])))
+
+
+def _svg(bars: Markup, days: int, label: str) -> Markup:
+    width = days * WIDTH_OF_DAY - GAP
+    head = Markup('<svg class="bars" role="img" aria-label="{}" viewBox="0 0 {} {}" preserveAspectRatio="none">')
+    return head.format(label, width, HEIGHT) + bars + Markup("</svg>")
+
+
+def _bar(number: int, day: date, seconds: int, most: int) -> Markup:
+    """A day without usage has a bar too: a thin one, and its title says zero."""
+    height = max(1, -(-seconds * HEIGHT // most))
+    return Markup('<rect{} x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
+        Markup(' class="none"') if not seconds else "",
+        number * WIDTH_OF_DAY,
+        HEIGHT - height,
+        WIDTH_OF_DAY - GAP,
+        height,
+        escape(f"{_day(day)}: {words.hours(seconds)}"),
+    )
+
+
+def _day(day: date) -> str:
+    return words.short_day(day)

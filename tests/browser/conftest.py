@@ -1,0 +1,53 @@
+"""One browser for this room, one context a tab, one served application for pages that only need to be looked at."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from sqlalchemy import make_url
+
+from tests.browser.gallery import Gallery, gallery
+from tests.browser.serving import Tab, served, tab
+from tests.parts import program
+
+Open = Callable[..., Tab]
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program("chromium"), args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> Iterator[Open]:
+    """Opens tabs, and closes them after the test. Nothing may go wrong in one unseen."""
+    opened: list[Tab] = []
+
+    def make(base: str, **options: Any) -> Tab:
+        opened.append(tab(browser, base, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.page.context.close()
+        assert not one.foreign, "a page asks somebody else"
+
+
+@pytest.fixture(scope="package")
+def shown(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    """Invoices in every state, served; nothing changes in it."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE gallery TEMPLATE stablemeter_template")
+    folder: Path = tmp_path_factory.mktemp("gallery")
+    url = make_url(postgres).set(database="gallery").render_as_string(hide_password=False)
+    with gallery(url, folder) as made, served(made.api) as base:
+        made.base = base
+        yield made
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP DATABASE gallery WITH (FORCE)")
