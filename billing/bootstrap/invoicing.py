@@ -13,6 +13,7 @@ from billing.invoicing.dunner import Dunner, Steps
 from billing.invoicing.issuer import Issuer
 from billing.invoicing.writer import House
 from billing.notices.deliverer import Deliverer
+from billing.notices.notice import MAIL_ONLY
 from billing.notices.store import Wants
 from billing.pricing.rater import Rater
 from billing.wallets.hd import AccountKey
@@ -97,7 +98,8 @@ class InvoicingParts(MeteringParts):
         mail = self.settings.mail
         if mail.host:
             server = MailServer(mail.host, mail.port, mail.security, mail.username, mail.password.get_secret_value())
-            receivers.append(MailReceiver(server, mail.sender, self.settings.issuer.name))
-            wants[MailReceiver.name] = Wants(frozenset(kind.value for kind in mail.types), by_mail=True)
+            receivers.append(MailReceiver(server, mail.sender, self.settings.issuer.name, self.doorkeeper.link_for))
+            kinds = frozenset(kind.value for kind in {*mail.types, *MAIL_ONLY})
+            wants[MailReceiver.name] = Wants(kinds, by_mail=True)
         self._closing += [receiver.close for receiver in receivers]
         return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)

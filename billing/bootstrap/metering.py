@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from billing.bootstrap.ground import Ground
+from billing.bootstrap.access import AccessParts
 from billing.bootstrap.rules import rules_of
 from billing.bootstrap.sources import AnySource, source
 from billing.compliance.register import Rules
@@ -22,7 +22,7 @@ from billing.metering.usage import ExclusionRule
 from billing.tenants.registrar import Registrar
 
 
-class MeteringParts(Ground):
+class MeteringParts(AccessParts):
     """From sources to usage."""
 
     @cached_property

@@ -14,9 +14,10 @@ app = typer.Typer(help="Keys for the HTTP API: create, list, revoke.", no_args_i
 def create(
     name: Annotated[str, typer.Argument(help="What it is for")],
     role: Annotated[
-        str, typer.Option(help="operator, finance, auditor, tenant or gateway (pushes events, nothing else)")
+        str, typer.Option(help="operator, finance, auditor, tenant, owner, or gateway (pushes events, nothing else)")
     ],
     tenant: Annotated[str, typer.Option(help="For role tenant: which one")] = "",
+    owner: Annotated[str, typer.Option(help="For role owner: which one")] = "",
 ) -> None:
     """Make a key. It is shown once, and only its digest is kept."""
     from billing.core.errors import Invalid
@@ -25,7 +26,8 @@ def create(
     if role not in list(KeyRole):
         raise Invalid(f"--role {role!r} is no role", remedy=", ".join(KeyRole))
     with application() as one:
-        typer.echo(one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, actor=actor()))
+        plain = one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, owner=owner, actor=actor())
+        typer.echo(plain)
 
 
 @app.command("list")

@@ -16,6 +16,7 @@ from billing.cli import (
     exports,
     invoices,
     leases,
+    logins,
     maintenance,
     meter,
     notices,
@@ -68,6 +69,7 @@ for commands, name in (
     (exports.app, "export"),
     (owners.app, "owner"),
     (apikeys.app, "apikey"),
+    (logins.app, "login"),
 ):
     app.add_typer(commands, name=name)
 operate.add_to(app)

@@ -29,6 +29,7 @@ APPEND_ONLY: Final = (
     "deposit_document",
     "screening",
     "kyc",
+    "login_ask",
 )
 
 FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
@@ -55,6 +56,9 @@ FROZEN_EXCEPT: Final[dict[str, tuple[str, ...]]] = {
     "assignment": ("applied_units", "written_off_units", "ended_at"),
     "write_off": ("units", "ended_at"),
     "refund": ("state", "paid_by_transfer_id", "paid_at"),
+    "contact": ("removed_at",),
+    "login_link": ("used_at", "revoked_at"),
+    "login_session": ("seen_at", "ended_at"),
     "payee": ("confirmed_by", "confirmed_at", "revoked_by", "revoked_at"),
 }
 

@@ -3,6 +3,7 @@
 import json
 import smtplib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import EmailMessage
@@ -13,6 +14,9 @@ from billing.notices.notice import Answer, DeliveryState, NoticeType
 from billing.notices.store import Claimed
 
 TIMEOUT_SECONDS: Final = 10
+
+LinkFor = Callable[[int], str | None]
+"""The link that somebody asked for, made as the mail goes out; None when it is too late. Access knows; bootstrap wires it."""
 
 _SUBJECTS: Final[dict[NoticeType, str]] = {
     NoticeType.INVOICE_ISSUED: "Invoice {number}: {amount_due} {currency}",
@@ -28,6 +32,7 @@ _SUBJECTS: Final[dict[NoticeType, str]] = {
     NoticeType.CREDIT_EXHAUSTED: "Your credit is used up",
     NoticeType.TENANT_SUSPENDED: "Your account {tenant} is suspended",
     NoticeType.TENANT_RESUMED: "Your account {tenant} is active again",
+    NoticeType.LOGIN_REQUESTED: "Your link to sign in",
 }
 _TEXTS: Final[dict[NoticeType, str]] = {
     NoticeType.INVOICE_ISSUED: (
@@ -68,6 +73,10 @@ _TEXTS: Final[dict[NoticeType, str]] = {
     ),
     NoticeType.TENANT_SUSPENDED: "{why}{overdue_list}",
     NoticeType.TENANT_RESUMED: "Your account is active again. Thank you.",
+    NoticeType.LOGIN_REQUESTED: (
+        "Somebody, most likely you, asked to sign in with this address. This link works once, for a few minutes:\n\n{link}\n\n"
+        "If it was not you, nothing happens: leave the link alone."
+    ),
 }
 
 
@@ -87,14 +96,21 @@ class MailReceiver:
 
     name: Final = "mail"
 
-    def __init__(self, server: MailServer, sender: str, issuer: str) -> None:
-        self._server, self._sender, self._issuer = server, sender, issuer
+    def __init__(self, server: MailServer, sender: str, issuer: str, link_for: LinkFor) -> None:
+        self._server, self._sender, self._issuer, self._link_for = server, sender, issuer, link_for
 
     def send(self, one: Claimed, now: datetime) -> Answer:
         """Never raises for what the server does. A refusal that is for good ends it; anything else is tried again."""
+        link = ""
         try:
             with self._connected() as smtp:
-                smtp.send_message(compose(one, now, sender=self._sender, issuer=self._issuer))
+                if (
+                    ask_id := _asked(one)
+                ) is not None:  # made when the server is there, so that no link is made in vain
+                    link = self._link_for(ask_id) or ""
+                    if not link:
+                        return Answer(DeliveryState.DEAD, "the link was asked for too long ago")
+                smtp.send_message(compose(one, now, sender=self._sender, issuer=self._issuer, link=link))
         except smtplib.SMTPRecipientsRefused as error:
             code = max((code for code, _ in error.recipients.values()), default=0)
             return Answer(DeliveryState.DEAD if code >= 500 else None, f"the address was refused with {code}")
@@ -126,10 +142,15 @@ class MailReceiver:
         """Nothing is kept open between two mails."""
 
 
-def compose(one: Claimed, now: datetime, *, sender: str, issuer: str) -> EmailMessage:
+def _asked(one: Claimed) -> int | None:
+    body = json.loads(one.content)
+    return int(body["data"]["ask"]) if body["type"] == NoticeType.LOGIN_REQUESTED else None
+
+
+def compose(one: Claimed, now: datetime, *, sender: str, issuer: str, link: str = "") -> EmailMessage:
     """The mail that a notice is. The message id is the notice's: who gets it twice sees that it is the same."""
     body = json.loads(one.content)
-    kind, values = NoticeType(body["type"]), _values(body["data"])
+    kind, values = NoticeType(body["type"]), {**_values(body["data"]), "link": link}
     mail = EmailMessage()
     mail["Subject"] = " ".join(_SUBJECTS[kind].format_map(values).split())
     mail["From"], mail["To"] = sender, one.email

@@ -27,9 +27,13 @@ class NoticeType(StrEnum):
     CREDIT_EXHAUSTED = "credit.exhausted"
     TENANT_SUSPENDED = "tenant.suspended"
     TENANT_RESUMED = "tenant.resumed"
+    LOGIN_REQUESTED = "login.requested"
 
 
-TO_TENANTS: Final = frozenset(NoticeType) - {NoticeType.INVOICE_VOIDED}
+MAIL_ONLY: Final = frozenset({NoticeType.LOGIN_REQUESTED})
+"""What goes to whoever asked for it, by mail, and to nobody else."""
+
+TO_TENANTS: Final = frozenset(NoticeType) - {NoticeType.INVOICE_VOIDED} - MAIL_ONLY
 """What a tenant may be told by mail. That an invoice is void, its credit note says."""
 
 

@@ -1,5 +1,6 @@
 """Rows of notices and deliveries."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from billing.db import bulk
 from billing.db.tables.notices import DeliveryRow, NoticeRow
-from billing.notices.notice import DeliveryState, Notice, content, next_attempt
+from billing.notices.notice import MAIL_ONLY, DeliveryState, Notice, content, next_attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,16 @@ def spread(session: Session, receivers: Mapping[str, Wants], now: datetime, limi
         session.add_all(
             DeliveryRow(notice_id=row.id or 0, receiver=name, due_at=now)
             for name, wants in receivers.items()
-            if (not wants.types or row.type in wants.types) and (not wants.by_mail or emails.get(row.tenant_id or 0))
+            if _wanted(row, wants, emails)
         )
     session.flush()
     return len(rows)
+
+
+def _wanted(row: NoticeRow, wants: Wants, emails: Mapping[int, str]) -> bool:
+    if row.type in MAIL_ONLY:
+        return wants.by_mail
+    return (not wants.types or row.type in wants.types) and (not wants.by_mail or bool(emails.get(row.tenant_id or 0)))
 
 
 def _emails(session: Session, tenant_ids: Sequence[int]) -> dict[int, str]:
@@ -106,7 +113,10 @@ def claim(session: Session, receiver: str, now: datetime) -> Claimed | None:
     row.state, row.due_at = (DeliveryState.DEAD, now) if again is None else (DeliveryState.WAITING, again)
     session.add(row)
     session.flush()
-    email = _emails(session, [notice.tenant_id]).get(notice.tenant_id, "") if notice.tenant_id is not None else ""
+    if notice.type in MAIL_ONLY:
+        email = str(json.loads(notice.content)["data"]["to"])
+    else:
+        email = _emails(session, [notice.tenant_id]).get(notice.tenant_id, "") if notice.tenant_id is not None else ""
     return Claimed(row.id or 0, notice.message_id, notice.content, row.attempts, email)
 
 

@@ -10,24 +10,27 @@ PREFIX: Final = "smk"
 
 
 class KeyRole(StrEnum):
-    """What the bearer may do: run the fleet, run the money, see one tenant, see everything and change nothing, or push
-    events and nothing else."""
+    """What the bearer may do: run the fleet, run the money, see one tenant, see everything and change nothing, push events
+    and nothing else, or see one owner's devices and earnings."""
 
     OPERATOR = "operator"
     FINANCE = "finance"
     TENANT = "tenant"
     AUDITOR = "auditor"
     GATEWAY = "gateway"
+    OWNER = "owner"
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who is calling. `tenant` is set for tenant keys only."""
+    """Who is calling. `tenant` is set for the role tenant only, `owner` for the role owner."""
 
     name: str
     role: KeyRole
     tenant: str = ""
     tenant_id: int | None = None
+    owner: str = ""
+    owner_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,14 +146,15 @@ class Registrar:
                 store.claim(session, tenant, source=source, label=name, since=since or EPOCH)
             record(session, Deed(now, actor, "tenant.label", f"tenant {slug}", details={"labels": list(labels)}))
 
-    def create_key(self, *, name: str, role: KeyRole, tenant: str, actor: str) -> str:
+    def create_key(self, *, name: str, role: KeyRole, tenant: str = "", owner: str = "", actor: str) -> str:
         """Make a key and return it in plain, for the only time."""
         if not 0 < len(name) <= 100 or not name.isprintable():
             raise Invalid("an API key needs a printable name of 1 to 100 characters")
         now, key = self._clock.now(), new_key()
         with self._database.transaction() as session:
             tenant_id = store.by_slug(session, tenant).id if tenant else None
-            store.add_key(session, key, name=name, role=role, tenant_id=tenant_id, now=now)
+            owner_id = store.owner_id(session, owner) if owner else None
+            store.add_key(session, key, Bearer(name, role, tenant, tenant_id, owner, owner_id), now)
             record(session, Deed(now, actor, "apikey.create", f"apikey {key.prefix}", details={"role": role}))
         return key.plain
 

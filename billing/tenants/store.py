@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
 from billing.core.period import FOREVER, Span, epoch_seconds
+from billing.db.tables.owners import OwnerRow
 from billing.db.tables.tenants import ApiKeyRow, BillingCycleRow, ClaimRow, GapTermRow, TaxTermRow, TenantRow
 from billing.tenants.cycle import Cycle, Every
 from billing.tenants.keys import Bearer, KeyRole, NewKey
@@ -234,12 +235,24 @@ def mark_gaps_derived(session: Session, terms: Sequence[int], now: datetime) -> 
         session.add(row)
 
 
-def add_key(session: Session, key: NewKey, *, name: str, role: KeyRole, tenant_id: int | None, now: datetime) -> None:
-    if (role is KeyRole.TENANT) != (tenant_id is not None):
+def owner_id(session: Session, slug: str) -> int:
+    """Raises NotFound."""
+    found = session.exec(select(OwnerRow.id).where(OwnerRow.slug == slug)).first()
+    if found is None:
+        raise NotFound(f"there is no owner {slug}", remedy="see: stablemeter owner list")
+    return found
+
+
+def add_key(session: Session, key: NewKey, bearer: Bearer, now: datetime) -> None:
+    if (bearer.role is KeyRole.TENANT) != (bearer.tenant_id is not None):
         raise Invalid("a tenant key needs a tenant, and only a tenant key has one")
-    session.add(
-        ApiKeyRow(name=name, prefix=key.prefix, digest=key.digest, role=role, tenant_id=tenant_id, created_at=now)
-    )
+    if (bearer.role is KeyRole.OWNER) != (bearer.owner_id is not None):
+        raise Invalid("an owner key needs an owner, and only an owner key has one")
+    row = ApiKeyRow(
+        name=bearer.name, prefix=key.prefix, digest=key.digest, role=bearer.role, tenant_id=bearer.tenant_id,
+        owner_id=bearer.owner_id, created_at=now,
+    )  # fmt: skip
+    session.add(row)
 
 
 def revoke_key(session: Session, prefix: str, now: datetime) -> None:
@@ -253,15 +266,16 @@ def revoke_key(session: Session, prefix: str, now: datetime) -> None:
 
 
 def bearer(session: Session, digest: str, now: datetime) -> Bearer | None:
-    """Who holds the key with this digest; None when nobody does or it was revoked. Notes the hour of its last use."""
+    """Who holds the key with this digest; None when nobody does or it was revoked. Notes the minute of its last use."""
     row = session.exec(select(ApiKeyRow).where(ApiKeyRow.digest == digest, col(ApiKeyRow.revoked_at).is_(None))).first()
     if row is None:
         return None
-    if row.last_used_at is None or (now - row.last_used_at).total_seconds() > 3600:
+    if row.last_used_at is None or (now - row.last_used_at).total_seconds() >= 60:
         row.last_used_at = now
         session.add(row)
-    slug = _slugs(session)[row.tenant_id] if row.tenant_id is not None else ""
-    return Bearer(row.name, KeyRole(row.role), slug, row.tenant_id)
+    slug = session.get_one(TenantRow, row.tenant_id).slug if row.tenant_id is not None else ""
+    owner = session.get_one(OwnerRow, row.owner_id).slug if row.owner_id is not None else ""
+    return Bearer(row.name, KeyRole(row.role), slug, row.tenant_id, owner, row.owner_id)
 
 
 def keys(session: Session) -> list[dict[str, Any]]:

@@ -30,7 +30,10 @@ from billing.web.api import (
 )
 from billing.web.bodies import Route
 from billing.web.deps import Wired
+from billing.web.desk import entrance, portal
+from billing.web.door import Page
 from billing.web.pages import docs, health, pay
+from billing.web.paths import needs_rule
 from billing.web.render import Pages
 from billing.web.shield import Shield
 from billing.web.streams import Streams
@@ -60,6 +63,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     closes.router,
     owners.router,
     compliance.router,
+    entrance.router,
+    portal.router,
 )
 
 
@@ -86,9 +91,12 @@ def create_app(app: App) -> FastAPI:
 
 
 def require_rules(api: FastAPI) -> None:
-    """A route of the API without a rule about who may call it is a bug, and nothing is served with it. Just so one that
-    reads bodies in its own way."""
+    """A route of the API, or a page behind sign-in, without a rule about who may see it is a bug, and nothing is served with it.
+    Just so a route of the API that reads bodies in its own way."""
     for route in api.routes:
-        if isinstance(route, APIRoute) and route.path.startswith(API_PREFIX):
+        if isinstance(route, APIRoute) and needs_rule(route.path):
             assert auth.rule_of(route) is not None, f"{route.path} has no rule"
-            assert isinstance(route, Route), f"{route.path} is no API route"
+            assert route.path.startswith(API_PREFIX) or isinstance(auth.rule_of(route), Page), (
+                f"{route.path} is no page"
+            )
+            assert isinstance(route, Route) or not route.path.startswith(API_PREFIX), f"{route.path} is no API route"

@@ -1,4 +1,5 @@
-"""Who is calling, and what they may. Every route of the API names its roles by one of the rules below."""
+"""Who is calling, and what they may. Every route of the API names its roles by one of the rules below, and every page behind
+sign-in by a rule of the same kind (web/door.py)."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -16,6 +17,8 @@ from billing.web import store
 from billing.web.deps import Web
 
 REALM: Final = 'Bearer realm="stablemeter"'
+
+_STAFF: Final = (KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR)
 
 _scheme = HTTPBearer(auto_error=False, description="An API key, made by: stablemeter apikey create")
 
@@ -37,6 +40,7 @@ class Caller:
 
         Raises NotFound for an unknown tenant, and just so for another one than the key's.
         """
+        assert self.bearer.role in (*_STAFF, KeyRole.TENANT), "no other role may ask for tenants' rows"
         if self.bearer.role is KeyRole.TENANT:
             if slug is not None and slug != self.bearer.tenant:
                 raise NotFound(f"there is no tenant {slug}")
@@ -45,14 +49,18 @@ class Caller:
         return None if slug is None else store.tenant_id(session, slug)
 
     def may_see(self, tenant_id: int) -> bool:
-        return self.bearer.role is not KeyRole.TENANT or self.bearer.tenant_id == tenant_id
+        return self.bearer.role in _STAFF or (self.bearer.role is KeyRole.TENANT and self.bearer.tenant_id == tenant_id)
 
 
-class Allow:
-    """A dependency that lets some roles pass."""
+class Rule:
+    """Which roles may pass. A route names one as a dependency, or is not served."""
 
     def __init__(self, *roles: KeyRole) -> None:
         self.roles = frozenset(roles)
+
+
+class Allow(Rule):
+    """A rule for API keys."""
 
     def __call__(
         self, web: Web, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_scheme)]
@@ -67,8 +75,6 @@ class Allow:
             raise HTTPException(HTTPStatus.FORBIDDEN, f"a key with the role {bearer.role} may not do this")
         return Caller(bearer, credentials.credentials.split("_")[1])
 
-
-_STAFF: Final = (KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR)
 
 Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
 """Changes the fleet, tenants and leases."""
@@ -89,9 +95,10 @@ StaffOrTenant = Annotated[Caller, Depends(Allow(*_STAFF, KeyRole.TENANT))]
 """Reads; a tenant its own."""
 
 
-def rule_of(route: APIRoute) -> Allow | None:
+def rule_of(route: APIRoute) -> Rule | None:
     """The rule that a route names; None when it names none."""
     for dependency in route.dependant.dependencies:
-        if isinstance(dependency.call, Allow):
-            return dependency.call
+        found: object = dependency.call
+        if isinstance(found, Rule):
+            return found
     return None

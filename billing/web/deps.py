@@ -9,6 +9,7 @@ from typing import Annotated, Final, Generic, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from billing.access.doorkeeper import Doorkeeper
 from billing.bootstrap import App
 from billing.chain.tokens import Listing as TokenListing
 from billing.chain.watcher import Chain
@@ -23,6 +24,7 @@ from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
+from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
 from billing.web.render import Pages
 from billing.web.streams import Streams
 
@@ -55,6 +57,10 @@ class Wired:
         )
         self.public_url = app.settings.public_url
         self.suspend_after = app.suspend_after
+        self.doorkeeper: Doorkeeper = app.doorkeeper
+        self.issuer_name = app.settings.issuer.name
+        self.sends_mail = bool(app.settings.mail.host)
+        self.asks = Limiter(ASKS_AT_ONCE, ASKS_PER_SECOND)
         self.rules = app.rules
         self.pages, self.schema = pages, schema
         self.streams: Streams  # it looks through this: it is set when the application is put together

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from billing.core.errors import Conflict, Invalid, NotFound, StablemeterError, Unavailable, Untrusted
 from billing.telemetry.logs import logger
+from billing.web.paths import is_desk, is_pay
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5
@@ -82,6 +83,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
+    if error.status_code == HTTPStatus.SEE_OTHER:
+        return Response(None, error.status_code, error.headers)
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = "there is nothing under this path"
     return answer(request, error.status_code, detail, headers=error.headers)
@@ -90,18 +93,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 def answer(
     request: Request, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> Response:
-    """A problem; for a person on an invoice page, a page that says so."""
+    """A problem; for a person on a page, a page that says so."""
     headers = dict(headers or {})
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
-    if is_page(request.scope["path"]):
+    if is_desk(request.scope["path"]):
+        told = detail if status < HTTPStatus.INTERNAL_SERVER_ERROR else ""
+        said = "; ".join(f"{one['field'].partition('.')[2]}: {one['message']}" for one in more.get("errors", ()))
+        return request.app.state.wired.pages.trouble(status, headers, desk=True, detail=said or told)  # type: ignore[no-any-return]
+    if is_pay(request.scope["path"]):
         return request.app.state.wired.pages.trouble(status, headers)  # type: ignore[no-any-return]
     return problem(status, detail, headers=headers, **more)
-
-
-def is_page(path: str) -> bool:
-    """Paths that people open in a browser."""
-    return path.startswith("/pay/") and not path.endswith(("/status", "/events", "/document"))
 
 
 def route_of(request: Request) -> str:

@@ -6,6 +6,9 @@ from typing import Final
 
 BURST: Final = 300
 PER_SECOND: Final = 50
+ASKS_AT_ONCE: Final = 10
+ASKS_PER_SECOND: Final = 1 / 60
+"""Links by e-mail, as one address may ask for them."""
 CALLERS_MAX: Final = 10_000
 
 
@@ -13,8 +16,10 @@ class Limiter:
     """So many requests at once, and so many a second after that, by network address. The callers who asked longest ago are
     forgotten. Nobody waits here: who must wait is told how long."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int | None = None, per_second: float | None = None) -> None:
+        """Left out: as any request."""
         self._due: dict[str, float] = {}
+        self._burst, self._per_second = burst or BURST, per_second or PER_SECOND
 
     def wait(self, address: str, now: float, cost: int = 1) -> int:
         """Seconds to wait, at least 1, when it is too often; else 0. `now` is monotonic; `cost` is for how many requests it counts.
@@ -25,8 +30,8 @@ class Limiter:
         if caller is None:
             return 0
         due = max(self._due.pop(caller, now), now)
-        early = due - now - (BURST - 1) / PER_SECOND
-        self._due[caller] = due if early > 0 else due + cost / PER_SECOND
+        early = due - now - (self._burst - 1) / self._per_second
+        self._due[caller] = due if early > 0 else due + cost / self._per_second
         if len(self._due) > CALLERS_MAX:
             del self._due[next(iter(self._due))]
         return math.ceil(early) if early > 0 else 0

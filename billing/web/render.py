@@ -10,6 +10,8 @@ from typing import Any, Final
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from billing.web import format  # noqa: A004 (how pages write amounts and times)
+
 _HERE: Final = Path(__file__).parent
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
@@ -36,6 +38,29 @@ _OTHER: Final = (
 )
 
 
+_DESK_TROUBLE: Final = {
+    HTTPStatus.NOT_FOUND: (
+        "There is no such page",
+        "The link may be cut short, or what it led to is not yours to see.",
+    ),
+    HTTPStatus.FORBIDDEN: ("You may not do this", "Nothing was changed."),
+    HTTPStatus.CONFLICT: (
+        "This is not possible now",
+        "Nothing was changed. Look again: somebody may have been quicker.",
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: ("Too many requests", "Wait a little, then try again. Nothing was changed."),
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "This page cannot be shown right now",
+        "A part of this system does not answer. Load the page again in a minute.",
+    ),
+}
+_DESK_REFUSED: Final = ("This was not accepted", "Nothing was changed. Go back, correct it and send it again.")
+_DESK_OTHER: Final = (
+    "This page cannot be shown",
+    "Something went wrong here, and it was noted. Try again in a minute.",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StaticFile:
     content: bytes
@@ -57,6 +82,7 @@ class Pages:
             auto_reload=False,
         )
         self._environment.globals["asset"] = self.asset
+        self._environment.filters.update(format.FILTERS)
 
     def asset(self, name: str) -> str:
         """The URL of a static file."""
@@ -67,8 +93,14 @@ class Pages:
     ) -> HTMLResponse:
         return HTMLResponse(self._environment.get_template(template).render(context), status, dict(headers or {}))
 
-    def trouble(self, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-        """A calm page that says that there is no page."""
+    def trouble(
+        self, status: int, headers: Mapping[str, str] | None = None, *, desk: bool = False, detail: str = ""
+    ) -> HTMLResponse:
+        """A calm page that says that there is no page, or why something was not done. `desk`: behind sign-in."""
+        if desk:
+            title, words = _DESK_TROUBLE.get(HTTPStatus(status), _DESK_REFUSED if status < 500 else _DESK_OTHER)
+            context = {"title": title, "words": words, "detail": detail, "status": int(status)}
+            return self.html("desk/trouble.html", context, status, headers)
         title, words = _TROUBLE.get(HTTPStatus(status), _OTHER)
         return self.html("trouble.html", {"title": title, "words": words, "status": int(status)}, status, headers)
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from billing.telemetry import metrics
 from billing.web import errors
 from billing.web.limits import Limiter
+from billing.web.paths import is_desk
 
 BODY_BYTES_MAX: Final = 1 << 20
 BODY_BYTES_MAX_OF: Final = {"/api/v1/events": 8 << 20}
@@ -38,6 +39,12 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+DESK_HEADERS: Final = {
+    **HEADERS,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY.replace("form-action 'none'", "form-action 'self'"),
+    "Referrer-Policy": "same-origin",
+}
+"""Of pages behind sign-in: their forms are sent, and browsers name the page that a form comes from to this site alone."""
 NO_CACHE: Final = "no-store"
 PRIVATE: Final = "/pay/"
 GUESS_COST: Final = 29
@@ -87,7 +94,8 @@ class _Answer:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._private = scope["path"].startswith(PRIVATE)
+        self._private = scope["path"].startswith(PRIVATE) or is_desk(scope["path"])
+        self._headers = DESK_HEADERS if is_desk(scope["path"]) else HEADERS
         self.status: int | None = None
         self.streams_since: float | None = None
         """When an answer began that goes on until somebody leaves: how long they stay says nothing about us."""
@@ -96,7 +104,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=_as_scope(message))
-            for name, value in HEADERS.items():
+            for name, value in self._headers.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", NO_CACHE)
             if headers.get("content-type", "").startswith("text/event-stream"):
@@ -120,11 +128,11 @@ def _as_scope(message: Message) -> MutableMapping[str, Any]:
 def _refusal(scope: Scope) -> Any:
     """The answer to what is refused before any route sees it; None for the rest. No text with a NUL reaches the database."""
     if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
-        return errors.problem(HTTPStatus.BAD_REQUEST, "the path or the query holds a NUL")
+        return errors.answer(Request(scope), HTTPStatus.BAD_REQUEST, "the path or the query holds a NUL")
     most = _bytes_max(scope)
     for name, value in scope["headers"]:
         if name == b"content-length" and (len(value) > 12 or not value.isdigit() or int(value) > most):
-            return errors.problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(most))
+            return errors.answer(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(most))
     return None
 
 

@@ -269,6 +269,12 @@ TYPED: list[Typed] = [
     (("apikey", "create", "x", "--role", "finance", "--tenant", "acme"), 2, ("only a tenant key has one",)),
     (("apikey", "create", "x", "--role", "tenant", "--tenant", "nobody"), 1, ("no tenant nobody",)),
     (("apikey", "create", "", "--role", "finance"), 2, ("name",)),
+    (("login", "link", "--name", "x", "--role", "king"), 2, ("'king' is no role", "auditor")),
+    (("login", "link", "--name", "x", "--role", "gateway"), 2, ("no pages",)),
+    (("login", "link", "--name", "x", "--role", "tenant"), 2, ("needs a tenant",)),
+    (("login", "link", "--name", "x", "--role", "owner", "--owner", "nobody"), 1, ("no owner nobody",)),
+    (("login", "link", "--name", "x", "--role", "finance", "--minutes", "0"), 2, ("1 to 1440",)),
+    (("login", "revoke", "12345678", "--reason", "x"), 1, ("no link or session 12345678", "login list")),
     (("apikey", "revoke", "12345678"), 1, ("no API key 12345678", "apikey list")),
     # the daemon
     (("run", "--only", "everything"), 2, ("--only names everything", "collector, invoicer, watcher, web")),

@@ -71,6 +71,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("invoice", "show"): (("INV-000001",), {"number", "lines", "credit_notes", "total", "address", "digest"}),
     ("invoice", "notes"): ((), {"number", "invoice", "tenant", "effect", "currency", "tax", "total", "reason", "issued_at"}),
     ("lease", "list"): ((), {"reference", "tenant", "host", "gpu", "from", "to"}),
+    ("login", "list"): ((), {"id", "kind", "name", "role", "tenant", "owner", "email", "issued_by", "created_at", "seen_at", "expires_at", "ended_at", "state"}),
     ("ledger", "trial-balance"): ((), {"account", "asset", "debits", "credits", "balance", "balance_units"}),
     ("maintenance", "list"): ((), {"reference", "status", "from", "to", "hosts", "gpus", "reason"}),
     ("meter", "exclusions", "list"): ((), {"id", "state", "tenant", "lease", "host", "gpu", "from", "to", "seconds", "reason", "evidence"}),
@@ -107,6 +108,7 @@ MAY_BE_EMPTY = (
     ("apikey", "list"),
     ("books", "list"),
     ("compliance", "lists"),
+    ("login", "list"),
     ("price", "agreements"),
     ("invoice", "notes"),
     ("meter", "exclusions", "list"),
@@ -302,6 +304,15 @@ def test_a_key_is_shown_once_and_can_be_revoked(branch: Site) -> None:
     prefix = json.loads(listed)[0]["prefix"]
     assert branch("apikey", "revoke", prefix).ok().out == f"key {prefix} revoked\n"
     assert branch("apikey", "list", "--json").json()[0]["revoked_at"]
+
+
+def test_a_sign_in_link_is_shown_once_and_can_be_revoked(branch: Site) -> None:
+    made = branch("login", "link", "--role", "tenant", "--tenant", "acme", "--name", "Ada").ok().out.strip()
+    token = made.rpartition("/login/")[2]
+    (one,) = branch("login", "list", "--json").json()
+    assert token[8:] not in str(one) and one["id"] == token[:8] and one["state"] == "open" and one["kind"] == "link"
+    assert branch("login", "revoke", one["id"], "--reason", "lost").ok().out == f"login {one['id']} revoked\n"
+    assert branch("login", "list", "--json").json()[0]["state"] == "revoked"
 
 
 @pytest.mark.parametrize(

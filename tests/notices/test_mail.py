@@ -62,7 +62,12 @@ def post() -> Iterator[tuple[Post, int]]:
 
 
 def receiver(port: int) -> MailReceiver:
-    return MailReceiver(MailServer("127.0.0.1", port, "none", "", ""), SENDER, "Example GPU Pty Ltd")
+    return MailReceiver(
+        MailServer("127.0.0.1", port, "none", "", ""),
+        SENDER,
+        "Example GPU Pty Ltd",
+        {7: "https://pay.example/login/x"}.get,
+    )
 
 
 def told(database: Database, clock: ManualClock, email: str) -> None:

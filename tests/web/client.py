@@ -78,6 +78,7 @@ def application(database_url: str, folder: Path, clock: ManualClock | None = Non
     return build(Settings(**{**values, **settings}), clock or ManualClock(at(24, day=31)))
 
 
-def client(app: App, role: KeyRole, tenant: str = "") -> Client:
+def client(app: App, role: KeyRole, tenant: str = "", owner: str = "") -> Client:
     """A client with a new key of that role."""
-    return Client(create_app(app), app.registrar.create_key(name=role.value, role=role, tenant=tenant, actor="test"))
+    key = app.registrar.create_key(name=role.value, role=role, tenant=tenant, owner=owner, actor="test")
+    return Client(create_app(app), key)

@@ -128,8 +128,8 @@ class Scene:
         with self.app.database.transaction() as session:
             return listed(session, Filter(number=invoice.number))[0]
 
-    def client(self, role: KeyRole, tenant: str = "") -> Client:
-        return client(self.app, role, tenant)
+    def client(self, role: KeyRole, tenant: str = "", owner: str = "") -> Client:
+        return client(self.app, role, tenant, owner)
 
     def next_block(self) -> int:
         """Two seconds later, a block without transfers; its number."""

@@ -91,6 +91,19 @@ PUBLIC: Final = {
     "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document", "/pay/{token}/invoice.pdf",
     "/pay/{token}/credit-notes/{number}", "/pay/{token}/credit-notes/{number}.pdf",
 }  # fmt: skip
+DOOR: Final = {
+    ("GET", "/"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("GET", "/login/{token}"),
+    ("POST", "/login/{token}"),
+}
+PAGES: Final = {
+    ("GET", "/home"): {*EVERYBODY, KeyRole.OWNER},
+    ("POST", "/logout"): {*EVERYBODY, KeyRole.OWNER},
+    ("GET", "/portal"): {T},
+}
+"""Who may open which page behind sign-in."""
 
 BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/owners/{slug}/payees"): {"chain_id": 31337, "address": "0x" + "13" * 20, "reason": "moved"},
@@ -155,8 +168,8 @@ def routes(api: FastAPI) -> set[tuple[str, str]]:
 
 def test_every_route_of_the_application_is_in_the_matrix_or_public(app: App) -> None:
     found = routes(create_app(app))
-    assert {one for one in found if one[1] not in PUBLIC} == set(RULES)
-    assert {path for _, path in found} - {path for _, path in RULES} == PUBLIC
+    assert {one for one in found if one[1] not in PUBLIC} == set(RULES) | set(PAGES) | DOOR
+    assert {path for _, path in found} - {path for _, path in {*RULES, *PAGES, *DOOR}} == PUBLIC
     assert {method for method, path in found if path in PUBLIC} == {"GET", "HEAD"}, "nothing public changes anything"
 
 
@@ -172,9 +185,10 @@ def test_an_api_route_without_a_rule_is_not_served() -> None:
 
 def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
     for route in create_app(app).routes:
-        if isinstance(route, APIRoute) and route.path.startswith("/api/v1/"):
+        key = (min(getattr(route, "methods", None) or ("",)), getattr(route, "path", ""))
+        if isinstance(route, APIRoute) and key in {**RULES, **PAGES}:
             rule = rule_of(route)
-            assert rule is not None and rule.roles == RULES[(min(route.methods or ()), route.path)]
+            assert rule is not None and rule.roles == {**RULES, **PAGES}[key]
 
 
 NOTE: Final = "INV-CN-000001"
@@ -226,7 +240,10 @@ def test_every_role_on_every_route(scene: Scene) -> None:
         )
     scene.over(month(2026, 12))
     scene.app.closer.close(month(2026, 11), actor="test")
-    callers = {role: scene.client(role, "acme" if role is T else "") for role in KeyRole}
+    callers = {
+        role: scene.client(role, "acme" if role is T else "", "acme" if role is KeyRole.OWNER else "")
+        for role in KeyRole
+    }
     nobody = Client(create_app(scene.app))
     for (method, path), allowed in sorted(RULES.items()):
         assert called(nobody, method, path, invoice.number) == 401, path

@@ -15,6 +15,7 @@ SQLModel.metadata.naming_convention = {
 metadata = SQLModel.metadata
 
 from billing.db.tables import (  # noqa: E402
+    access,
     chain,
     closing,
     compliance,
@@ -38,6 +39,7 @@ from billing.db.tables import (  # noqa: E402
 )
 
 __all__ = [
+    "access",
     "chain",
     "closing",
     "compliance",

@@ -125,8 +125,9 @@ class ApiKeyRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "api_key"
     __table_args__ = (
-        CheckConstraint("role in ('operator', 'finance', 'tenant', 'auditor', 'gateway')", name="role"),
+        CheckConstraint("role in ('operator', 'finance', 'tenant', 'auditor', 'gateway', 'owner')", name="role"),
         CheckConstraint("(role = 'tenant') = (tenant_id is not null)", name="tenant"),
+        CheckConstraint("(role = 'owner') = (owner_id is not null)", name="owner"),
     )
 
     id: int | None = key()
@@ -135,6 +136,7 @@ class ApiKeyRow(SQLModel, table=True):
     digest: str = Field(unique=True)
     role: str
     tenant_id: int | None = ref_or_none("tenant.id")
+    owner_id: int | None = ref_or_none("owner.id")
     created_at: datetime = Field(sa_type=UtcTime)
     last_used_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)
     revoked_at: datetime | None = Field(default=None, sa_type=UtcTime, nullable=True)

@@ -1,0 +1,62 @@
+"""What is linked at the top of pages, by role. An area without links is not shown. The first link of a role is its home."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from billing.tenants.keys import KeyRole
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    title: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Pages of one kind of reader. `roles` see the links; the pages' own rules decide who may open them."""
+
+    title: str
+    roles: frozenset[KeyRole]
+    links: Sequence[Link] = ()
+
+
+PORTAL: Final = Area(
+    "Portal",
+    frozenset({KeyRole.TENANT}),
+    (Link("Overview", "/portal"),),
+)
+
+OWNER: Final = Area(
+    "Owner",
+    frozenset({KeyRole.OWNER}),
+    (),
+)
+
+FINANCE: Final = Area(
+    "Finance",
+    frozenset({KeyRole.FINANCE, KeyRole.OPERATOR, KeyRole.AUDITOR}),
+    (),
+)
+
+OPERATIONS: Final = Area(
+    "Operations",
+    frozenset({KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR}),
+    (),
+)
+
+AREAS: Final = (PORTAL, OWNER, FINANCE, OPERATIONS)
+FIRST: Final = {KeyRole.OPERATOR: OPERATIONS}
+"""Whose home is in another area than the first that it sees."""
+
+
+def areas_of(role: KeyRole) -> list[Area]:
+    return [area for area in AREAS if role in area.roles and area.links]
+
+
+def home_of(role: KeyRole) -> str:
+    """The page that a role sees first; empty when there is none for it."""
+    own = FIRST.get(role)
+    seen = [*([own] if own is not None and own.links else []), *areas_of(role)]
+    return seen[0].links[0].path if seen else ""
