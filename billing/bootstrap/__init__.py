@@ -13,11 +13,12 @@ from billing.bootstrap.ground import unfenced as unfenced
 from billing.bootstrap.owners import OwnerParts
 from billing.bootstrap.papers import PaperParts
 from billing.bootstrap.prepaid import PrepaidParts
+from billing.bootstrap.signals import SignalParts
 from billing.core.clock import Clock
 from billing.settings import Settings
 
 
-class App(OwnerParts, PrepaidParts, DeskParts, PaperParts):
+class App(OwnerParts, PrepaidParts, DeskParts, PaperParts, SignalParts):
     """Everything, wired. `close` it when done."""
 
 

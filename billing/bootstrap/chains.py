@@ -5,9 +5,12 @@ from decimal import Decimal
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from billing.chain.node import Busy, Node
 from billing.chain.policy import Band, Finality, Rule
+from billing.chain.pool import Told
 from billing.chain.tokens import Listing, Token
 from billing.chain.watcher import Chain
+from billing.core.errors import Unavailable, Untrusted
 from billing.core.onchain import parse_address
 from billing.invoicing.addressing import Offer
 from billing.quotes.feed import Feed
@@ -77,5 +80,15 @@ def counted(chain: str, url: str) -> Callable[[str, str, int], None]:
 
     def count(method: str, outcome: str, calls: int) -> None:
         metrics.RPC_CALLS.labels(chain, host, method, outcome).inc(calls)
+
+    return count
+
+
+def failing(chain: str) -> Told:
+    """Counts failures of endpoints, by host too."""
+
+    def count(node: Node, error: Unavailable | Untrusted) -> None:
+        kind = "untrusted" if isinstance(error, Untrusted) else "busy" if isinstance(error, Busy) else "unavailable"
+        metrics.ENDPOINT_FAILURES.labels(chain, urlsplit(node.url).netloc, kind).inc()
 
     return count

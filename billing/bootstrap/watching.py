@@ -5,7 +5,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TypeVar
 
-from billing.bootstrap.chains import chain_of, counted, feeds_of
+from billing.bootstrap.chains import chain_of, counted, failing, feeds_of
 from billing.bootstrap.invoicing import InvoicingParts
 from billing.chain.budget import Budget
 from billing.chain.pool import Pool
@@ -54,7 +54,7 @@ class WatchingParts(InvoicingParts):
                 for url in one.rpc_urls
             ]
             self._closing += [node.close for node in nodes]
-            pool = Pool(nodes, self.clock)
+            pool = Pool(nodes, self.clock, failing(one.name))
             found[chain.chain_id] = Watcher(self.database, self.clock, chain, pool, WatchList(), self._fences.watcher)
         return found
 
@@ -63,7 +63,11 @@ class WatchingParts(InvoicingParts):
         """The audit lane of each chain. It prefers the endpoint that the tip lane asks last."""
         found = {}
         for chain_id, watcher in self.watchers.items():
-            pool = Pool([endpoint.node for endpoint in reversed(watcher.pool.endpoints)], self.clock)
+            pool = Pool(
+                [endpoint.node for endpoint in reversed(watcher.pool.endpoints)],
+                self.clock,
+                failing(watcher.chain.name),
+            )
             found[chain_id] = Proofreader(
                 self.database, self.clock, watcher.chain, pool, WatchList(), self._fences.watcher
             )

@@ -13,6 +13,9 @@ T = TypeVar("T")
 
 PAUSE_MAX: Final = timedelta(minutes=2)
 
+Told = Callable[[Node, Unavailable | Untrusted], None]
+"""Is told of every failure of an endpoint."""
+
 
 @dataclass(slots=True)
 class Endpoint:
@@ -28,9 +31,9 @@ class Pool:
     """Asks endpoints in configured order; one that failed rests, twice as long each time. One that asks for a rest gets it, up
     to two minutes."""
 
-    def __init__(self, nodes: Sequence[Node], clock: Clock) -> None:
+    def __init__(self, nodes: Sequence[Node], clock: Clock, told: Told | None = None) -> None:
         assert nodes
-        self._endpoints, self._clock = [Endpoint(node) for node in nodes], clock
+        self._endpoints, self._clock, self._told = [Endpoint(node) for node in nodes], clock, told
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -52,6 +55,8 @@ class Pool:
         raise error or Unavailable(self._busy())
 
     def failed(self, endpoint: Endpoint, error: Unavailable | Untrusted) -> None:
+        if self._told is not None:
+            self._told(endpoint.node, error)
         endpoint.failures += 1
         endpoint.last_error = str(error)
         pause = min(timedelta(seconds=2 ** min(endpoint.failures, 16)), PAUSE_MAX)

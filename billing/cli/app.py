@@ -82,9 +82,9 @@ prepaid.add_to(tenants.app)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from billing import __version__
+        from billing import version as installed
 
-        typer.echo(f"stablemeter {__version__}")
+        typer.echo(f"stablemeter {installed()}")
         raise typer.Exit
 
 

@@ -83,6 +83,8 @@ class Runner:
 
     def start(self) -> None:
         for job in self._jobs:
+            metrics.JOB_EVERY.labels(job.name).set(job.every_seconds)
+            metrics.JOB_DONE.labels(job.name).set(wall_clock())
             self._scheduler.add_job(
                 self.tick, "interval", [job], seconds=job.every_seconds, id=job.name, next_run_time=datetime.now(UTC)
             )
@@ -114,9 +116,11 @@ class Runner:
         outcome = "done"
         try:
             if not self._roles.acquire(job.role):
+                metrics.JOB_DONE.labels(job.name).set(wall_clock())
                 return
             while job.run() and not self._stopping.is_set():
-                pass
+                metrics.JOB_DONE.labels(job.name).set(wall_clock())  # there is more to do, and it goes on
+            metrics.JOB_DONE.labels(job.name).set(wall_clock())
         except StablemeterError as error:
             outcome = "failed"
             logger(job.name).warning("tick failed; it will be tried again", error=str(error), kind=type(error).__name__)

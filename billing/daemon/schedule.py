@@ -163,13 +163,7 @@ def _watch(app: App, chain_id: int) -> Callable[[], bool]:
         nonlocal stalled
         watcher = app.watchers[chain_id]
         name = watcher.chain.name
-        failures = [endpoint.failures for endpoint in watcher.pool.endpoints]
-        try:
-            done = watcher.tick()
-        finally:
-            for endpoint, before in zip(watcher.pool.endpoints, failures, strict=True):
-                if endpoint.failures > before:
-                    metrics.ENDPOINT_FAILURES.labels(name, endpoint.node.url).inc()
+        done = watcher.tick()
         metrics.BLOCKS.labels(name).inc(done.blocks)
         metrics.LOGS.labels(name).inc(done.logs)
         metrics.TRANSFERS.labels(name).inc(done.transfers)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import Gauge as Live
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -60,7 +61,11 @@ BALANCES: Final = Counter(
     registry=_registry,
 )
 ENDPOINT_FAILURES: Final = Counter(
-    "stablemeter_rpc_failures", "Failed rounds with an RPC endpoint.", ["chain", "endpoint"], registry=_registry
+    "stablemeter_rpc_failures",
+    "Failed rounds with an RPC endpoint: unavailable (away, behind, or standing still), busy (it asks for a rest), or untrusted"
+    " (it contradicts itself, or another endpoint).",
+    ["chain", "endpoint", "kind"],
+    registry=_registry,
 )
 RPC_CALLS: Final = Counter(
     "stablemeter_rpc_calls",
@@ -77,6 +82,17 @@ JOB_SECONDS: Final = Histogram(
     ["job"],
     registry=_registry,
     buckets=(0.01, 0.1, 0.5, 1, 5, 30, 120, 600),
+)
+JOB_DONE: Final = Live(
+    "stablemeter_job_done_timestamp_seconds",
+    "When a job last ended as it should, or was left to another copy of the daemon, in seconds since 1970; before that, when it"
+    " was started.",
+    ["job"],
+    registry=_registry,
+    multiprocess_mode="max",
+)
+JOB_EVERY: Final = Live(
+    "stablemeter_job_every_seconds", "How often a job is woken.", ["job"], registry=_registry, multiprocess_mode="max"
 )
 REQUESTS: Final = Histogram(
     "stablemeter_http_seconds", "How long HTTP requests take, by route and status.", ["route", "status"], registry=_registry,
@@ -139,17 +155,77 @@ LIST_STALE: Final = Gauge(
 )
 PROPOSED: Final = Gauge("stablemeter_exclusions_proposed", "Exclusions of leased time that wait for a person.")
 FINDINGS: Final = Gauge("stablemeter_audit_findings", "Findings of the newest audit; anything but 0 is an alarm.")
+SOURCE_READ_AGE: Final = Gauge(
+    "stablemeter_source_read_age_seconds", "Time since a window of a source was read last.", ("source",)
+)
+CONSERVED_AGE: Final = Gauge(
+    "stablemeter_conserved_age_seconds", "Time since the end of the newest day whose GPU-seconds are stored."
+)
+UNSETTLED_AGE: Final = Gauge(
+    "stablemeter_transfers_unsettled_age_seconds", "How long the oldest of those transfers has waited."
+)
+OVERDUE: Final = Gauge("stablemeter_invoices_overdue", "Open invoices that are past due.")
+OPEN_AMOUNT: Final = Gauge(
+    "stablemeter_open_amount", "What remains on open invoices, in whole units of the currency.", ("currency",)
+)
+OVERDUE_AMOUNT: Final = Gauge(
+    "stablemeter_overdue_amount", "What remains on invoices that are past due, in whole units.", ("currency",)
+)
+ISSUED_AMOUNT: Final = Gauge(
+    "stablemeter_issued_amount",
+    "Totals of invoices of the last 31 days, without void ones, in whole units.",
+    ("currency",),
+)
+RECEIVED_AMOUNT: Final = Gauge(
+    "stablemeter_received_amount",
+    "Worth of the payments of the last 31 days that were matched, in whole units.",
+    ("currency",),
+)
+PREPAID: Final = Gauge(
+    "stablemeter_prepaid_tenants",
+    "Tenants that pay beforehand, by how their credit is: good, low, exhausted.",
+    ("state",),
+)
+EXCEPTION_AGE: Final = Gauge(
+    "stablemeter_exception_age_seconds", "How long the oldest exception of a kind has waited for a person.", ("kind",)
+)
+DELIVERIES_WAITING: Final = Gauge(
+    "stablemeter_deliveries_waiting", "Notices that a receiver has not taken yet.", ("receiver",)
+)
+DELIVERIES_DEAD: Final = Gauge(
+    "stablemeter_deliveries_dead", "Notices of the last 7 days that a receiver was given up for.", ("receiver",)
+)
+DELIVERY_AGE: Final = Gauge(
+    "stablemeter_delivery_age_seconds", "How long the oldest notice has waited for a receiver.", ("receiver",)
+)
+AUDIT_AGE: Final = Gauge("stablemeter_audit_age_seconds", "Time since the newest audit.")
+ROLE_EPOCH: Final = Gauge(
+    "stablemeter_role_epoch",
+    "How often a role was taken: grows when the daemon starts, or another copy takes over.",
+    ("role",),
+)
+DATABASE_BYTES: Final = Gauge("stablemeter_database_bytes", "Size of the database.")
+DISK_FREE: Final = Gauge(
+    "stablemeter_disk_free_bytes", "Room where the data (data) and the documents (archive 1, ...) are.", ("place",)
+)
+ARCHIVE_WRITABLE: Final = Gauge(
+    "stablemeter_archive_writable", "1 while documents can be written there; without it nothing is issued.", ("place",)
+)
+INFO: Final = Gauge("stablemeter_info", "Always 1: which version this is.", ("version",))
 
 GAUGES: Final = (
     SOURCE_LAG, SOURCE_FAILING, SOURCE_BLIND, SOURCE_MISSING, SOURCE_INCOMPLETE, UNKNOWN_LABELS, CONSERVED, GPUS,
     CHAIN_BLOCK, CHAIN_AGE, CHAIN_UNFINAL, CHAIN_CONFIRMED_AGE, CHAIN_FINAL_AGE, CHAIN_UNPROVEN, CHAIN_STOPPED,
     UNSETTLED, INVOICES, EXCEPTIONS,
     LIST_AGE, LIST_STALE, PROPOSED, FINDINGS,
+    SOURCE_READ_AGE, CONSERVED_AGE, UNSETTLED_AGE, OVERDUE, OPEN_AMOUNT, OVERDUE_AMOUNT, ISSUED_AMOUNT, RECEIVED_AMOUNT,
+    PREPAID, EXCEPTION_AGE, DELIVERIES_WAITING, DELIVERIES_DEAD, DELIVERY_AGE, AUDIT_AGE, ROLE_EPOCH, DATABASE_BYTES,
+    DISK_FREE, ARCHIVE_WRITABLE, INFO,
 )  # fmt: skip
 COUNTERS: Final = (
     WINDOWS, SAMPLES, SCRAPES, EVENTS, EVENTS_UNKNOWN, NOTICES,
     BLOCKS, LOGS, TRANSFERS, ZERO_TRANSFERS, REORGS, PROVEN_DIFFERENCES, BALANCES, ENDPOINT_FAILURES, RPC_CALLS,
-    JOBS, JOB_SECONDS, REQUESTS,
+    JOBS, JOB_SECONDS, JOB_DONE, JOB_EVERY, REQUESTS,
 )  # fmt: skip
 
 Values = Mapping[Gauge, Iterable[tuple[tuple[str, ...], int]]]

@@ -23,6 +23,7 @@ from billing.invoicing.forecaster import Forecaster
 from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
+from billing.signals.gauger import Gauger
 from billing.tenants.registrar import Registrar
 from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
 from billing.web.render import Pages
@@ -48,6 +49,7 @@ class Wired:
         self.forecaster: Forecaster = app.forecaster
         self.noter: Noter = app.noter
         self.printer: Printer = app.printer
+        self.gauger: Gauger = app.gauger
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

@@ -16,8 +16,6 @@ from billing.db.tables.invoicing import InvoiceRow
 from billing.db.tables.roles import IdempotencyRow
 from billing.db.tables.tenants import TenantRow
 from billing.invoicing.document import InvoiceDocument
-from billing.telemetry import metrics
-from billing.telemetry.metrics import Gauge
 
 FORGOTTEN_AT_ONCE: Final = 100
 
@@ -232,75 +230,6 @@ def schema(session: Session) -> str | None:
         return None
     found: str | None = session.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     return found
-
-
-_GAUGES: Final[dict[Gauge, str]] = {
-    metrics.SOURCE_LAG: """
-        SELECT s.name, extract(epoch FROM :now - coalesce(max(upper(r.during)), s.since))::bigint
-          FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
-         GROUP BY s.id ORDER BY s.name""",
-    metrics.LIST_AGE: """
-        SELECT DISTINCT ON (name) name, extract(epoch FROM :now - dated)::bigint
-          FROM sanctions_list WHERE dropped_at IS NULL ORDER BY name, id DESC""",
-    metrics.LIST_STALE: """
-        SELECT DISTINCT ON (name) name, (problem <> '' OR dated < :now - make_interval(days => stale_after_days))::int
-          FROM sanctions_list WHERE dropped_at IS NULL ORDER BY name, id DESC""",
-    metrics.SOURCE_FAILING: "SELECT name, (failed_at IS NOT NULL)::int FROM source ORDER BY name",
-    metrics.SOURCE_BLIND: """
-        SELECT s.name, coalesce(sum(r.blind_seconds), 0)::bigint
-          FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
-               AND upper(r.during) > :now - interval '31 days'
-         GROUP BY s.id ORDER BY s.name""",
-    metrics.SOURCE_MISSING: """
-        SELECT s.name, coalesce(sum(r.missing_seconds), 0)::bigint
-          FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
-               AND upper(r.during) > :now - interval '31 days'
-         GROUP BY s.id ORDER BY s.name""",
-    metrics.SOURCE_INCOMPLETE: """
-        SELECT s.name, count(r.id) FROM source s LEFT JOIN reading r ON r.source_id = s.id AND r.superseded_at IS NULL
-               AND r.status <> 'complete' AND upper(r.during) > :now - interval '31 days'
-         GROUP BY s.id ORDER BY s.name""",
-    metrics.UNKNOWN_LABELS: """
-        SELECT s.name, (SELECT count(DISTINCT held.label) FROM observation o, unnest(o.labels) AS held(label)
-           WHERE o.source_id = s.id AND o.superseded_at IS NULL AND o.during && tstzrange(:now - interval '1 day', :now)
-             AND NOT EXISTS (SELECT 1 FROM tenant_claim c WHERE c.label = held.label AND c.source IN ('', s.name)))
-          FROM source s ORDER BY s.name""",
-    metrics.CONSERVED: """
-        SELECT part.category, (sum(part.amount) / 840)::bigint FROM gpu_day d CROSS JOIN LATERAL (VALUES
-               ('billed', billed), ('excluded', excluded), ('disputed', disputed), ('idle', idle),
-               ('unattributed', unattributed), ('missing', missing), ('blind', blind), ('unread', unread))
-               AS part(category, amount)
-         WHERE d.day = (SELECT max(day) FROM gpu_day) GROUP BY part.category ORDER BY part.category""",
-    metrics.GPUS: "SELECT source, count(*) FROM gpu WHERE in_service @> CAST(:now AS timestamptz) GROUP BY source ORDER BY source",
-    metrics.CHAIN_BLOCK: "SELECT name, cursor_number FROM chain_state ORDER BY chain_id",
-    metrics.CHAIN_AGE: "SELECT name, extract(epoch FROM :now - cursor_mined_at)::bigint FROM chain_state ORDER BY chain_id",
-    metrics.CHAIN_UNFINAL: """
-        SELECT name, cursor_number - greatest(final_number, start_number - 1) FROM chain_state ORDER BY chain_id""",
-    metrics.CHAIN_CONFIRMED_AGE: """
-        SELECT name, extract(epoch FROM :now - confirmed_moved_at)::bigint FROM chain_state ORDER BY chain_id""",
-    metrics.CHAIN_FINAL_AGE: """
-        SELECT name, extract(epoch FROM :now - final_moved_at)::bigint FROM chain_state ORDER BY chain_id""",
-    metrics.CHAIN_UNPROVEN: """
-        SELECT c.name, greatest(0, c.final_number - coalesce(p.number, c.start_number - 1)) FROM chain_state c
-          LEFT JOIN chain_proof p ON p.chain_id = c.chain_id ORDER BY c.chain_id""",
-    metrics.CHAIN_STOPPED: "SELECT name, (stopped <> '')::int FROM chain_state ORDER BY chain_id",
-    metrics.UNSETTLED: "SELECT count(*) FROM transfer WHERE NOT settled",
-    metrics.INVOICES: """
-        SELECT s.status, count(i.id) FROM unnest(ARRAY['open', 'paid', 'void', 'uncollectible']) AS s (status)
-          LEFT JOIN invoice i ON i.status = s.status GROUP BY s.status ORDER BY s.status""",
-    metrics.EXCEPTIONS: "SELECT kind, count(*) FROM exception WHERE status = 'open' GROUP BY kind ORDER BY kind",
-    metrics.PROPOSED: "SELECT count(*) FROM exclusion WHERE superseded_at IS NULL AND state = 'proposed'",
-    metrics.FINDINGS: """
-        SELECT (details ->> 'count')::bigint FROM trail WHERE action = 'audit' ORDER BY id DESC LIMIT 1""",
-}
-
-
-def gauges(session: Session, now: datetime) -> metrics.Values:
-    """The state that is shown as metrics: the columns before the last one are labels."""
-    return {
-        gauge: [(tuple(map(str, row[:-1])), int(row[-1])) for row in session.execute(text(query), {"now": now})]
-        for gauge, query in _GAUGES.items()
-    }
 
 
 def stopped_chains(session: Session) -> list[str]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import text
 
 from billing.bootstrap import App
 from billing.core.clock import ManualClock
@@ -81,27 +80,3 @@ def test_metrics_show_the_state_of_the_database(scene: Scene) -> None:
     ):
         assert line in page.text.splitlines(), line
     assert "stablemeter_source_lag_seconds" in page.text
-
-
-def test_every_gauge_is_filled(scene: Scene) -> None:
-    """A gauge that nobody reads would be an alarm that never rings."""
-    from billing.telemetry.metrics import GAUGES
-    from billing.web.store import gauges
-
-    (invoice,) = scene.invoiced("acme")
-    scene.app.issuer.void(invoice.number, reason="x", actor="test")
-    scene.pay(invoice, 1)
-    scene.mine(3)
-    scene.app.auditor.run(chains=False)
-    assert scene.app.conserver.tick()
-    with scene.app.database.transaction() as session:
-        session.execute(
-            text(
-                "INSERT INTO sanctions_list (name, digest, addresses, dated, stale_after_days, problem, read_at)"
-                " VALUES ('ofac', 'ab', '{}', now(), 7, '', now())"
-            )
-        )
-        found = gauges(session, scene.clock.now())
-    assert set(found) == set(GAUGES)
-    assert [gauge.name for gauge, rows in found.items() if not list(rows)] == []
-    assert list(found[next(g for g in GAUGES if g.name == "stablemeter_exceptions_open")]) == [(("after_void",), 1)]

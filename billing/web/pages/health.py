@@ -44,6 +44,4 @@ def _reasons(web: Wired) -> list[str]:
 @router.get("/metrics")
 def show_metrics(web: Web) -> Response:
     """For Prometheus."""
-    with web.database.transaction() as session:
-        values = store.gauges(session, web.clock.now())
-    return Response(metrics.render(values), media_type=metrics.CONTENT_TYPE)
+    return Response(metrics.render(web.gauger.read()), media_type=metrics.CONTENT_TYPE)
