@@ -1,6 +1,6 @@
 """Figures and times as people read them. Money keeps all its decimals; nothing is shortened."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -28,6 +28,11 @@ def money(units: int, asset: Asset) -> str:
 def amount(text: str) -> str:
     """A decimal amount of a document: `1,234.50`."""
     return thousands(text)
+
+
+def signed(text: str) -> str:
+    """A decimal amount that may be negative: `−1,234.50`."""
+    return f"−{thousands(text[1:])}" if text.startswith("-") else thousands(text)
 
 
 def price(text: str) -> str:
@@ -90,11 +95,16 @@ def day(at: datetime | str) -> str:
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 
 
+def short_day(at: date) -> str:
+    """`14 Nov 2026`."""
+    return f"{at.day} {_MONTHS[at.month - 1][:3]} {at.year}"
+
+
 def moment(at: datetime | str) -> str:
     """`14 Nov 2026, 09:05:01 UTC`; without seconds when there are none."""
     at = parse_time(at) if isinstance(at, str) else at
     clock = f"{at:%H:%M:%S}" if at.second else f"{at:%H:%M}"
-    return f"{at.day} {_MONTHS[at.month - 1][:3]} {at.year}, {clock} UTC"
+    return f"{short_day(at)}, {clock} UTC"
 
 
 def period(start: str, end: str) -> str:

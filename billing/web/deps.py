@@ -21,6 +21,7 @@ from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
 from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
+from billing.reports.owner_printer import OwnerPrinter
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.render import Pages
@@ -45,6 +46,7 @@ class Wired:
         self.forecaster: Forecaster = app.forecaster
         self.noter: Noter = app.noter
         self.printer: Printer = app.printer
+        self.owner_printer: OwnerPrinter = app.owner_printer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens

@@ -8,6 +8,7 @@ from io import BytesIO, StringIO
 
 import pytest
 from openpyxl import load_workbook
+from pypdf import PdfReader
 
 from billing.core.errors import NotFound
 from billing.core.period import month_of
@@ -83,6 +84,24 @@ def test_the_api_tells_owners_and_statements(earning: Scene) -> None:
     wrong = {"?period=2026-13": 400, "?period=x": 400, "": 422, "?period=2026-10&x=1": 422}
     for query, status in wrong.items():
         assert client.get(f"/api/v1/owners/north/statement{query}").status_code == status
+
+
+def test_the_statement_comes_as_files_and_as_paper_for_the_owner(earning: Scene) -> None:
+    client, period = earning.client(KeyRole.FINANCE), f"{earning.clock.now():%Y-%m}"
+    path = "/api/v1/owners/north/statement"
+    printed = client.get(f"{path}.pdf?period={period}")
+    assert (printed.status_code, printed.headers["content-type"]) == (HTTPStatus.OK, "application/pdf")
+    (attached,) = PdfReader(BytesIO(printed.content)).attachments.values()
+    assert attached == [written(earning, Format.CSV)] == [client.get(f"{path}.csv?period={period}").content]
+    assert "27.00 USD still owed" in PdfReader(BytesIO(printed.content)).pages[0].extract_text()
+    assert (
+        client.get(f"{path}.pdf?period={period}", headers={"If-None-Match": printed.headers["etag"]}).status_code == 304
+    )
+    assert client.get(f"{path}.xlsx?period={period}").content[:2] == b"PK"
+    refused = {f"{path}.doc?period={period}": 422, f"{path}.pdf?period=x": 400, f"{path}.pdf": 422}
+    assert {one: client.get(one).status_code for one in refused} == refused
+    assert client.get(f"/api/v1/owners/nobody/statement.pdf?period={period}").status_code == HTTPStatus.NOT_FOUND
+    assert earning.client(KeyRole.TENANT, "acme").get(f"{path}.pdf?period={period}").status_code == HTTPStatus.FORBIDDEN
 
 
 def test_an_address_is_proposed_and_confirmed_by_two_keys(earning: Scene) -> None:
