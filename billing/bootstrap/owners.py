@@ -30,7 +30,7 @@ class OwnerParts(PaperParts):
 
     @cached_property
     def payer(self) -> Payer:
-        return Payer(self.database, self.clock, self.wallet)
+        return Payer(self.database, self.clock, self.screener.payee_on, self.wallet)
 
     @cached_property
     def owner_printer(self) -> "OwnerPrinter":

@@ -24,6 +24,7 @@ from billing.papers.printer import Printer
 from billing.reports.owner_printer import OwnerPrinter
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
+from billing.treasury.payee import Screen
 from billing.web.render import Pages
 
 LIMIT_MAX: Final = 200
@@ -57,6 +58,7 @@ class Wired:
         self.public_url = app.settings.public_url
         self.suspend_after = app.suspend_after
         self.rules = app.rules
+        self.screen: Screen = app.screener.payee_on
         self.pages, self.schema = pages, schema
 
 

@@ -15,6 +15,7 @@ from billing.core.period import month_of
 from billing.reports.reporter import Format
 from billing.tenants.keys import KeyRole
 from tests.owners.test_settler import own, owner, settle
+from tests.web.client import Client
 from tests.web.scene import Scene
 
 
@@ -105,15 +106,18 @@ def test_the_statement_comes_as_files_and_as_paper_for_the_owner(earning: Scene)
 
 
 def test_an_address_is_proposed_and_confirmed_by_two_keys(earning: Scene) -> None:
-    first, second = earning.client(KeyRole.FINANCE), earning.client(KeyRole.FINANCE)
+    first, same = earning.client(KeyRole.FINANCE), earning.client(KeyRole.FINANCE)
+    key = earning.app.registrar.create_key(name="bob", role=KeyRole.FINANCE, tenant="", actor="test")
+    second = Client(first.api, key)
     body = {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "by letter"}
     path = "/api/v1/owners/north"
     proposed = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
     again = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
     assert proposed.status_code == HTTPStatus.CREATED and proposed.json() == again.json()
     assert first.post(f"{path}/confirm-payee", body).status_code == HTTPStatus.CONFLICT
+    assert same.post(f"{path}/confirm-payee", body).status_code == HTTPStatus.CONFLICT, "another key of one name"
     confirmed = second.post(f"{path}/confirm-payee", body)
-    assert confirmed.status_code == HTTPStatus.OK and confirmed.json()["confirmed_by"].startswith("api:finance")
+    assert confirmed.status_code == HTTPStatus.OK and confirmed.json()["confirmed_by"].startswith("api:bob")
     assert [one["confirmed_at"] is not None for one in first.json(f"{path}/payees")["items"]] == [True]
     wrong = ({**body, "chain_id": 1}, {**body, "address": "0x12"}, {**body, "reason": ""}, {**body, "x": 1})
     for one in wrong:

@@ -195,7 +195,9 @@ def propose_payee(
 ) -> Response:
     def write(joined: Joined, session: Session) -> Answer:
         place = parse_address(body.address)
-        Payer(joined, web.clock).propose(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        Payer(joined, web.clock, web.screen).propose(
+            slug, _chain(web, body), place, reason=body.reason, actor=caller.actor
+        )
         return Answer(201, _newest(session, slug))
 
     return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/payees", body), write)
@@ -207,7 +209,9 @@ def confirm_payee(
 ) -> Response:
     def write(joined: Joined, session: Session) -> Answer:
         place = parse_address(body.address)
-        Payer(joined, web.clock).confirm(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        Payer(joined, web.clock, web.screen).confirm(
+            slug, _chain(web, body), place, reason=body.reason, actor=caller.actor
+        )
         return Answer(200, _newest(session, slug))
 
     return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/confirm-payee", body), write)
