@@ -10,7 +10,6 @@ from billing.core.onchain import Hash32
 from billing.core.period import Span, parse_month
 from billing.db.tables.closing import BookCloseRow
 from billing.db.tables.invoicing import CreditNoteRow, InvoiceRow
-from billing.db.tables.metering import ReadingRow
 from billing.db.tables.prepaid import DepositDocumentRow
 from billing.db.tables.wallets import PaymentAddressRow
 
@@ -219,11 +218,6 @@ def frozen_usage(session: Session) -> list[tuple[Span, str, int, int, str]]:
         assert one.charged_until is not None and one.charges is not None and one.usage_digest is not None
         found.append((parse_month(one.period), one.period, one.charged_until, one.charges, one.usage_digest))
     return found
-
-
-def readings_that_differ(session: Session) -> int:
-    """How many windows of any source were ever superseded: late data, shown for information."""
-    return len(session.exec(select(ReadingRow.id).where(col(ReadingRow.superseded_at).is_not(None))).all())
 
 
 def posted(session: Session, prefix: str, up_to: tuple[int, int]) -> dict[str, int]:

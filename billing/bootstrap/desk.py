@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from billing.bootstrap.watching import WatchingParts
+from billing.bootstrap.compliance import ComplianceParts
 from billing.reconciliation.abandoner import Abandoner
 from billing.reconciliation.applier import Applier
 from billing.reconciliation.refunder import Refunder
@@ -10,7 +10,7 @@ from billing.treasury.cashier import Cashier
 from billing.treasury.repayer import Repayer
 
 
-class DeskParts(WatchingParts):
+class DeskParts(ComplianceParts):
     """Money that waits for a person, debts that nobody will pay, and what is owed back to whom."""
 
     @cached_property
@@ -27,8 +27,10 @@ class DeskParts(WatchingParts):
 
     @cached_property
     def cashier(self) -> Cashier:
-        return Cashier(self.database, self.clock, frozenset(chain.chain_id for chain in self.chains))
+        return Cashier(
+            self.database, self.clock, frozenset(chain.chain_id for chain in self.chains), self.screener.payee_on
+        )
 
     @cached_property
     def repayer(self) -> Repayer:
-        return Repayer(self.database, self.clock)
+        return Repayer(self.database, self.clock, self.screener.payee_on)

@@ -3,7 +3,7 @@
 from billing.chain.node import Node
 from billing.chain.watcher import Chain
 from billing.core.errors import Conflict, Invalid, Untrusted
-from billing.core.onchain import Address, checksum, selector, word
+from billing.core.onchain import Address, checksum, selector
 
 
 def verify(node: Node, chain: Chain) -> None:
@@ -27,11 +27,6 @@ def verify(node: Node, chain: Chain) -> None:
         if symbol not in (token.onchain_symbols or (token.symbol,)):
             remedy = "mend chains.tokens.symbol or address; if it is the right one, name it in onchain_symbols"
             raise Invalid(f"{shown} calls itself {symbol!r}", remedy=remedy)
-
-
-def balance_of(node: Node, token: Address, owner: Address, block: int | str) -> int:
-    """ERC-20 balance at a block, in the token's smallest unit."""
-    return _word(node.call(token, selector("balanceOf(address)") + word(owner), block))
 
 
 def _number(node: Node, token: Address, function: str) -> int | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from billing.cli.context import actor, application, show, show_json
-from billing.cli.exports import FileFormat, Output
+from billing.cli.exports import Output
 from billing.cli.exports import _known as known
 from billing.cli.exports import _write as write
 from billing.cli.options import AsJson, Period, Why, read_bytes, span
@@ -169,12 +169,23 @@ def settle() -> None:
 
 
 @app.command()
-def statement(name: str, period: Period, file_format: FileFormat = "csv", output: Output = None) -> None:
+def statement(
+    name: str,
+    period: Period,
+    file_format: Annotated[str, typer.Option("--format", help="csv, json, xlsx or pdf")] = "csv",
+    output: Output = None,
+) -> None:
     """What an owner's GPUs brought in, GPU by GPU, the fee, what was paid out, and what is owed. By the day of booking, like
-    the journal."""
+    the journal. As PDF it is for the owner; its figures are attached to it."""
+    from billing.core.errors import Invalid
     from billing.core.period import parse_month
     from billing.reports.reporter import Format
 
-    wanted = Format(known(file_format))
+    wanted, month = known(file_format, "pdf"), parse_month(period)
+    if wanted == "pdf" and output is None:
+        raise Invalid("a PDF needs a file", remedy="--output FILE")
     with application() as one:
-        write(one.reporter.owner_statement(name, parse_month(period), wanted), output)
+        if wanted == "pdf":
+            write(iter([one.owner_printer.pdf(name, month)]), output)
+        else:
+            write(one.reporter.owner_statement(name, month, Format(wanted)), output)

@@ -39,13 +39,16 @@ def check(file: Path) -> None:
 def _tell_effect(one: "App", content: str) -> None:
     from billing.core.money import Money
 
-    currency, effects = one.rater.effect(content)
-    for effect in effects:
+    found = one.rater.effect(content)
+    currency = found.currency
+    for why in found.untold:
+        typer.echo(f"this month's costs {why}")
+    for effect in found.changed:
         before, after = (
             "unknown" if units is None else Money(units, currency).text() for units in (effect.before, effect.after)
         )
         typer.echo(f"{effect.tenant}, this month so far: {before} -> {after} {currency.code}")
-    if not effects:
+    if not found.changed and not found.untold:
         typer.echo("nobody's cost of this month changes so far")
 
 

@@ -201,6 +201,7 @@ def _json(found: "RefundPlan", chain: "Chain") -> dict[str, Any]:
             {"refund": refund, "tenant": tenant or None, "token": checksum(token), "amount_units": str(units)}
             for refund, tenant, token, units in found.homeless
         ],
+        "refused": [{"refund": refund, "reason": why} for refund, why in found.refused],
         "treasury_lacks": [
             {"token": checksum(token), "amount_units": str(units)} for token, units in found.short.items()
         ],
@@ -233,6 +234,8 @@ def _tell(found: "RefundPlan", chain: "Chain") -> None:
         typer.echo(
             f"refund {refund}: {amount(token, units)} for {tenant or 'somebody unknown'} have no confirmed payee"
         )
+    for refund, why in found.refused:
+        typer.echo(f"refund {refund} is left out: {why}")
     for token, units in found.short.items():
         typer.echo(f"the treasury lacks {amount(token, units)}: sweep first")
     for one, estimate in zip(found.payouts, found.estimates, strict=True):

@@ -10,11 +10,13 @@ from billing.cli.context import application, show, show_json
 from billing.cli.options import AsJson, read_bytes, write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from billing.chain.watcher import Chain
     from billing.core.onchain import Address
     from billing.treasury.planner import SweepPlan
+    from billing.treasury.safe import Checked, Paid
 
 app = typer.Typer(help="Plans that bring money to the treasury: plan.", no_args_is_help=True)
 treasury = typer.Typer(help="For the treasury's signers: verify.", no_args_is_help=True)
@@ -231,32 +233,61 @@ def verify(
         list[str] | None, typer.Option("--treasury", help="The treasury; default: the one that the file names")
     ] = None,
     flusher: Annotated[list[str] | None, typer.Option("--flusher", help="Who alone may flush, if set")] = None,
+    payee: Annotated[
+        list[str] | None, typer.Option("--payee", help="An address that a payout or refund file may pay; repeat")
+    ] = None,
+    token: Annotated[
+        list[str] | None, typer.Option("--token", help="A token's contract that it may pay in; repeat")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check offline that every transaction of a sweep plan does nothing but empty payment addresses into the treasury."""
-    from billing.core.onchain import ZERO_ADDRESS, checksum, parse_hash
+    """Check offline that every transaction of a plan does nothing but empty payment addresses into the treasury, or pay payees
+    whom you name. Take their addresses from the payees themselves, not from the file or a message."""
+    from billing.core.onchain import parse_address, parse_hash
     from billing.treasury.safe import treasury_named, verify, wallets_of
 
     content = read_bytes(file)
     named = safe or [one for one in [treasury_named(content)] if one]
-    chain_id, checked = verify(content, wallets_of([parse_hash(one) for one in issuer], named, flusher or []))
+    wallets = wallets_of([parse_hash(one) for one in issuer], named, flusher or [])
+    payees, tokens = (frozenset(parse_address(one) for one in given or ()) for given in (payee, token))
+    chain_id, checked = verify(content, wallets, payees, tokens)
     if as_json:
-        show_json(
-            {
-                "chain_id": chain_id,
-                "transactions": [
-                    {
-                        "factory": checksum(one.wallet.factory),
-                        "treasury": checksum(one.wallet.treasury),
-                        "token": checksum(one.token),
-                        "addresses": [checksum(address) for address in one.addresses],
-                    }
-                    for one in checked
-                ],
-            }
-        )
-        return
+        show_json({"chain_id": chain_id, "transactions": [_checked(one) for one in checked]})
+    else:
+        _tell_checked(chain_id, checked)
+
+
+def _checked(one: "Checked | Paid") -> dict[str, Any]:
+    from billing.core.onchain import checksum
+    from billing.treasury.safe import Paid
+
+    if isinstance(one, Paid):
+        return {"token": checksum(one.token), "payee": checksum(one.payee), "amount_units": str(one.units)}
+    return {
+        "factory": checksum(one.wallet.factory),
+        "treasury": checksum(one.wallet.treasury),
+        "token": checksum(one.token),
+        "addresses": [checksum(address) for address in one.addresses],
+    }
+
+
+def _tell_checked(chain_id: int, checked: "Sequence[Checked | Paid]") -> None:
+    from collections import Counter
+
+    from billing.core.onchain import ZERO_ADDRESS, checksum
+    from billing.treasury.safe import Paid
+
+    paid: Counter[Address] = Counter()
     for position, one in enumerate(checked, 1):
+        if isinstance(one, Paid):
+            paid[one.token] += one.units
+            typer.echo(f"{position}: pays {one.units} units of token {checksum(one.token)} to {checksum(one.payee)}")
+            continue
         what = "the native coin" if one.token == ZERO_ADDRESS else f"token {checksum(one.token)}"
         typer.echo(f"{position}: flushes {what} of {len(one.salts)} addresses to {checksum(one.wallet.treasury)}")
-    typer.echo(f"genuine: on chain {chain_id} this can only bring money to the treasury of the pin")
+    for token, units in paid.items():
+        typer.echo(f"in all {units} units of token {checksum(token)} leave the treasury: compare that with the plan")
+    if paid:
+        typer.echo(f"genuine: on chain {chain_id} this pays the payees that you named, and does nothing else")
+    else:
+        typer.echo(f"genuine: on chain {chain_id} this can only bring money to the treasury of the pin")

@@ -122,6 +122,19 @@ class Screener:
             hit = self._told(chain_id, oracle, parties)
         return Screened(sender, signed_by, hit, by)
 
+    def payee_on(self, chain_id: int, address: Address) -> str:
+        """The list, or the chain's oracle, that has an address which somebody wants to be paid at; empty when none has, and when
+        nothing is configured. Raises Unavailable or Untrusted when nobody can tell."""
+        self.refresh()
+        missing = [one.name for one in self.policy.files if one.name not in self._lists]
+        lists = [self._lists[one.name] for one in self.policy.files if one.name in self._lists]
+        hit, oracle = listed(lists, [(address, Part.PAYEE)]), (self.policy.oracles or {}).get(chain_id)
+        if hit is None and missing:
+            raise Unavailable(f"the list {missing[0]} was never read", remedy="mend compliance.lists")
+        if hit is None and oracle is not None:
+            hit = self._told(chain_id, oracle, [(address, Part.PAYEE)])
+        return hit.by if hit is not None else ""
+
     def _told(self, chain_id: int, oracle: Address, parties: Sequence[tuple[Address, Part]]) -> Hit | None:
         for address, part in parties:
             if self._ask(chain_id, lambda node, address=address: sanctioned(node, oracle, address)):  # type: ignore[misc]

@@ -63,10 +63,11 @@ def parse(file: str, content: bytes) -> frozenset[Address]:
 
 
 class Part(StrEnum):
-    """What an address is in a payment."""
+    """What an address is in a payment, or wants to be."""
 
     SENDER = "sender"
     SIGNER = "signer of the transaction"
+    PAYEE = "payee"
 
 
 @dataclass(frozen=True, slots=True)

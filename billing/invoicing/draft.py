@@ -68,6 +68,11 @@ class Draft:
         return Money(sum(line.rated.amount for line in self.lines), self.currency)
 
     @property
+    def accrued(self) -> Money:
+        """What was used in its period and is not invoiced yet: before tax, and without what other periods lack."""
+        return Money(sum(line.rated.amount for line in self.lines if line.adjusts is None), self.currency)
+
+    @property
     def tax(self) -> Money:
         return Money(sum(one.units for one in self.taxes), self.currency)
 

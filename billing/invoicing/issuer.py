@@ -130,7 +130,7 @@ class Issuer:
         def wanted(session: Session) -> list[Draft]:
             self._drafter.require_complete(session, running.span, self._clock.now(), final=False)
             found = self._drafter.draft(session, running.span, only=running.thresholds, final=False).drafts
-            return [draft for draft in found if draft.total.units >= running.thresholds[draft.payer.id]]
+            return [draft for draft in found if draft.accrued.units >= running.thresholds[draft.payer.id]]
 
         try:
             issued = self._issue_batch(wanted, "daemon")

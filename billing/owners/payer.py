@@ -16,37 +16,39 @@ from billing.ledger import store as ledger
 from billing.ledger.account import treasury as treasury_account
 from billing.ledger.entry import EntryKind
 from billing.owners import postings, store
-from billing.owners.payout import Payee, PayoutPlan, payout_of, require_foreign
+from billing.owners.payout import Payee, Payout, PayoutPlan, payout_of
 from billing.owners.share import Owner
 from billing.owners.store import payees, settled
 from billing.reconciliation.valuation import value_at_par
 from billing.trail.store import Deed, record
+from billing.treasury.payee import Screen, require_foreign, require_unlisted
 from billing.wallets import store as wallets
 from billing.wallets.wallet import ForwarderWallet, Wallet
 
 
 class Payer:
-    def __init__(self, database: Database, clock: Clock, wallet: Wallet | None = None) -> None:
+    def __init__(self, database: Database, clock: Clock, screen: Screen, wallet: Wallet | None = None) -> None:
         """`wallet` is the configured one: its treasury pays. Without it nothing can be planned."""
-        self._database, self._clock, self._wallet = database, clock, wallet
+        self._database, self._clock, self._screen, self._wallet = database, clock, screen, wallet
 
     def propose(self, owner: str, chain_id: int, address: Address, *, reason: str, actor: str) -> None:
         """Propose where an owner is paid on a chain. Raises NotFound, Invalid for one of our own addresses or a token, Conflict
-        when it is in force already."""
+        when it is in force already or is on a sanctions list, Unavailable while nobody can tell that."""
         now = self._clock.now()
+        require_unlisted(chain_id, address, self._screen)
         with self._database.transaction() as session:
             found = store.by_slug(session, owner)
-            ours = {token.address for token in token_store.known(session).values()}
-            known = wallets.known(session, address)
-            require_foreign(address, ours | ({known.address} if known else set()))
+            contracts = {token for _, token in token_store.known(session)}
+            require_foreign(address, wallets.known(session, address) is not None or address in contracts)
             payees.propose(session, found, chain_id, address, actor, now)
             details = {"chain_id": chain_id, "address": checksum(address)}
             record(session, Deed(now, actor, "owner.payee.propose", f"owner {owner}", reason, details))
 
     def confirm(self, owner: str, chain_id: int, address: Address, *, reason: str, actor: str) -> None:
         """Confirm what somebody else proposed: from now on the owner is paid there. Raises NotFound, or Conflict when the same
-        person proposed it."""
+        person proposed it or it is on a sanctions list by now."""
         now = self._clock.now()
+        require_unlisted(chain_id, address, self._screen)
         with self._database.transaction() as session:
             payees.confirm(session, store.by_slug(session, owner), chain_id, address, actor, now)
             details = {"chain_id": chain_id, "address": checksum(address)}
@@ -60,7 +62,8 @@ class Payer:
     def plan(self, token: Token, owners: Sequence[str] = ()) -> PayoutPlan:
         """What owners (all, or some) are owed in a token's currency, as transfers of the token at par from the treasury.
 
-        Raises NotFound for an unknown owner, Conflict without a treasury of ours to pay from.
+        Raises NotFound for an unknown owner, Conflict without a treasury of ours to pay from, Unavailable while nobody can
+        tell who is on a sanctions list.
         """
         if not isinstance(self._wallet, ForwarderWallet):
             raise Conflict("no treasury is configured that could pay", remedy="wallet.treasury names it")
@@ -72,7 +75,15 @@ class Payer:
             currency = Asset(token.currency, settled.exponents(session).get(token.currency, 0))
             for owner in wanted:
                 self._add(session, plan, owner, currency)
+        plan.payouts = [one for one in plan.payouts if self._may_be_paid(plan, one)]
         return plan
+
+    def _may_be_paid(self, plan: PayoutPlan, payout: Payout) -> bool:
+        """Leaves out who is on a sanctions list by now."""
+        name = self._screen(plan.token.chain_id, payout.to)
+        if name:
+            plan.left_out.append((payout.owner, f"is not paid: {checksum(payout.to)} is on {name}"))
+        return not name
 
     @staticmethod
     def _add(session: Session, plan: PayoutPlan, owner: Owner, currency: Asset) -> None:

@@ -1,13 +1,12 @@
 """Whom owners are paid at, and the transactions that would do it. Nothing is sent from here. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from billing.chain.tokens import Token
-from billing.core.errors import Conflict, Invalid
 from billing.core.money import Asset
-from billing.core.onchain import ZERO_ADDRESS, Address, checksum, selector, word
+from billing.core.onchain import Address
+from billing.treasury.payout import transfer_calldata
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +24,6 @@ class Payee:
     ended_at: datetime | None = None
 
 
-def require_second(payee: Payee, actor: str) -> None:
-    """Raises Conflict when the one who confirms is the one who proposed."""
-    if actor == payee.proposed_by:
-        raise Conflict(
-            f"{payee.proposed_by} proposed {checksum(payee.address)} for {payee.owner}",
-            remedy="somebody else confirms it",
-        )
-
-
-def require_foreign(address: Address, ours: Iterable[Address]) -> None:
-    """Raises Invalid for an address at which nobody could be paid."""
-    if address == ZERO_ADDRESS or address in set(ours):
-        raise Invalid(f"{checksum(address)} is no owner's address", remedy="it is one of ours, a token, or nobody's")
-
-
 @dataclass(frozen=True, slots=True)
 class Payout:
     """One transfer of a token at par: `units` of it for `value` of its currency."""
@@ -53,7 +37,7 @@ class Payout:
     @property
     def data(self) -> bytes:
         """What the token's contract is called with."""
-        return selector("transfer(address,uint256)") + word(self.to) + word(self.units)
+        return transfer_calldata(self.to, self.units)
 
 
 @dataclass(slots=True)

@@ -53,8 +53,9 @@ def content(document: bytes) -> dict[str, Any]:
     shared = {
         "number": parsed.number,
         "date": [issued.year, issued.month, issued.day, issued.hour, issued.minute, issued.second],
-        "issuer": _party(parsed.issuer),
-        "tenant": _party(parsed.tenant),
+        "issuer": party(parsed.issuer),
+        "to": "Bill to",
+        "tenant": party(parsed.tenant),
         "currency": parsed.currency.code,
         "digest": _grouped(digest),
     }
@@ -138,9 +139,10 @@ def _credit_note(note: CreditNoteDocument) -> dict[str, Any]:
     }
 
 
-def _party(party: Party) -> dict[str, Any]:
-    lines = [part.strip() for part in party.address.split(",")] if party.address else []
-    return {"name": party.name, "lines": lines + ([f"Tax number {party.tax_id}"] if party.tax_id else [])}
+def party(one: Party) -> dict[str, Any]:
+    """A name, and the lines below it."""
+    lines = [part.strip() for part in one.address.split(",")] if one.address else []
+    return {"name": one.name, "lines": lines + ([f"Tax number {one.tax_id}"] if one.tax_id else [])}
 
 
 def _grouped(text: str) -> list[str]:

@@ -2,16 +2,18 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import typst
 
 from billing.core.errors import Unavailable
-from billing.core.onchain import Hash32
+from billing.core.keccak import keccak256
+from billing.core.onchain import Hash32, to_hash
 from billing.invoicing import document as documents
 from billing.papers import paper
 
@@ -21,13 +23,24 @@ KEPT: Final = 32
 KEPT_BYTES_MAX: Final = 2 << 20
 LAYOUT: Final = "1"
 """Another layout gives other bytes for the same document: what others keep is of a layout."""
+LAYOUTS: Final = ("style.typ", "paper.typ", "owner.typ")
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What is printed, and the file that is attached to it. `layout` is the name of a file beside this one."""
+
+    layout: str
+    content: Mapping[str, Any]
+    attached: bytes
 
 
 class Printer:
     """`fonts` are directories with more fonts, for writing that the built-in ones do not have."""
 
     def __init__(self, fonts: Sequence[Path] = ()) -> None:
-        self._layout = resources.files("billing.papers").joinpath("paper.typ").read_bytes()
+        here = resources.files("billing.papers")
+        self._layouts = {name: here.joinpath(name).read_bytes() for name in LAYOUTS}
         self._fonts = typst.Fonts(include_system_fonts=False, font_paths=[str(one) for one in fonts])
         self._turn = threading.BoundedSemaphore(AT_ONCE)
         self._queue = threading.BoundedSemaphore(AT_ONCE + WAITING_MAX)
@@ -37,7 +50,14 @@ class Printer:
     def pdf(self, document: bytes) -> bytes:
         """The paper of a document: always the same bytes. Raises Invalid for bytes that are no document, Unavailable when too
         many are waiting."""
-        digest = documents.digest(document)
+        return self._printed(documents.digest(document), lambda: Sheet("paper.typ", paper.content(document), document))
+
+    def sheet(self, sheet: Sheet) -> bytes:
+        """The paper of anything else. Raises Unavailable when too many are waiting."""
+        told = orjson.dumps([sheet.layout, sheet.content], option=orjson.OPT_SORT_KEYS)
+        return self._printed(to_hash(keccak256(told + sheet.attached)), lambda: sheet)
+
+    def _printed(self, digest: Hash32, make: Callable[[], Sheet]) -> bytes:
         with self._lock:
             known = self._kept.get(digest)
         if known is not None:
@@ -46,7 +66,7 @@ class Printer:
             raise Unavailable("many papers are being printed", remedy="ask again in some seconds")
         try:
             with self._turn:
-                printed = self._print(document)
+                printed = self._print(make())
         finally:
             self._queue.release()
         with self._lock:
@@ -56,9 +76,10 @@ class Printer:
                 self._kept.popitem(last=False)
         return printed
 
-    def _print(self, document: bytes) -> bytes:
-        given = {"paper": orjson.dumps(paper.content(document)).decode(), "document": document.decode()}
-        compiler = typst.Compiler(self._layout, font_paths=self._fonts, ignore_system_fonts=True)
+    def _print(self, sheet: Sheet) -> bytes:
+        given = {"paper": orjson.dumps(sheet.content).decode(), "document": sheet.attached.decode()}
+        layout = self._layouts["style.typ"] + self._layouts[sheet.layout]
+        compiler = typst.Compiler(layout, font_paths=self._fonts, ignore_system_fonts=True)
         try:
             made = compiler.compile(format="pdf", sys_inputs=given)
         except typst.TypstError as error:

@@ -30,6 +30,11 @@ def amount(text: str) -> str:
     return thousands(text)
 
 
+def signed(text: str) -> str:
+    """A decimal amount that may be negative: `−1,234.50`."""
+    return f"−{thousands(text[1:])}" if text.startswith("-") else thousands(text)
+
+
 def price(text: str) -> str:
     """A unit price, with two decimals at least: `2` is `2.00`."""
     whole, _, fraction = text.partition(".")
@@ -95,11 +100,16 @@ def short_day(at: date) -> str:
     return f"{at.day} {_MONTHS[at.month - 1][:3]}"
 
 
+def brief_day(at: date) -> str:
+    """`14 Nov 2026`."""
+    return f"{short_day(at)} {at.year}"
+
+
 def moment(at: datetime | str) -> str:
     """`14 Nov 2026, 09:05:01 UTC`; without seconds when there are none."""
     at = parse_time(at) if isinstance(at, str) else at
     clock = f"{at:%H:%M:%S}" if at.second else f"{at:%H:%M}"
-    return f"{at.day} {_MONTHS[at.month - 1][:3]} {at.year}, {clock} UTC"
+    return f"{brief_day(at)}, {clock} UTC"
 
 
 def period(start: str, end: str) -> str:
@@ -119,16 +129,6 @@ def span(start: str, end: str) -> str:
 def fours(text: str) -> list[str]:
     """An address or hash in groups of four behind its `0x`, for the eye; they are put on the page without spaces."""
     return [text[:2], *(text[i : i + 4] for i in range(2, len(text), 4))]
-
-
-def threes(text: str) -> list[str]:
-    """A plain amount in groups of three before the point, for the eye only."""
-    whole, point, fraction = text.partition(".")
-    first = len(whole) % 3
-    groups = [whole[:first]] if first else []
-    groups += [whole[i : i + 3] for i in range(first, len(whole), 3)]
-    groups[-1] += point + fraction
-    return groups
 
 
 def duration(seconds: int) -> str:

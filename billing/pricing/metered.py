@@ -32,20 +32,6 @@ Charged = Mapping[LineKey, tuple[str, Span, Decimal, int]]
 Line = tuple[RatedLine, LineEvidence]
 
 
-def rate_meters(
-    totals: Iterable[Total],
-    prices: Sequence[MeterPrice],
-    meters: Sequence[Meter],
-    charged: Charged,
-    currency: Asset,
-) -> list[Line]:
-    """Lines for what meters count and was not charged yet; also where late events leave less than was charged.
-
-    The whole line is rated and what was charged is taken off, as for time.
-    """
-    return lacking(wholes(totals, prices, meters, currency), prices, meters, charged)
-
-
 def wholes(
     totals: Iterable[Total], prices: Sequence[MeterPrice], meters: Sequence[Meter], currency: Asset
 ) -> list[Line]:

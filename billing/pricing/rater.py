@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.core.clock import Clock
-from billing.core.errors import Conflict, StablemeterError
+from billing.core.errors import Conflict, NotFound
 from billing.core.money import Asset
 from billing.core.period import Span, month_of, rfc3339
 from billing.db.changes import look_again
@@ -63,6 +63,15 @@ class Effect:
     after: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Of everybody whose cost changes. `untold` says why the costs before, or after, cannot be told."""
+
+    currency: Asset
+    changed: list[Effect]
+    untold: list[str]
+
+
 class Rater:
     def __init__(
         self, database: Database, clock: Clock, closed_until: ClosedUntil, meters: Sequence[Meter] = ()
@@ -75,28 +84,31 @@ class Rater:
         with self._database.transaction() as session:
             return books.plan(session, book, self._closed_until(session))
 
-    def effect(self, content: str) -> tuple[Asset, list[Effect]]:
+    def effect(self, content: str) -> Effects:
         """What a book would make of every payer's cost in the running month so far. Changes nothing."""
         book, now = parse(content), self._clock.now()
         month = month_of(now)
         with self._database.transaction() as session:
             slugs = {one.id: one.slug for one in tenants.listed(session)}
-            before = self._costs(session, month)
+            before, unknown = self._costs(session, month)
             trial = session.begin_nested()
             books.apply(session, book, content, books.plan(session, book, self._closed_until(session)), "trial", now)
-            after = self._costs(session, month)
+            after, unknown_after = self._costs(session, month)
             trial.rollback()
         found = [
             Effect(slugs[payer], None if before is None else before.get(payer, 0), None if after is None else after.get(payer, 0))
             for payer in sorted({*(before or ()), *(after or ())}, key=lambda payer: slugs[payer])
         ]  # fmt: skip
-        return book.asset, [one for one in found if one.before != one.after]
+        untold = [f"{when}: {why}" for when, why in (("before", unknown), ("after", unknown_after)) if why]
+        return Effects(book.asset, [one for one in found if one.before != one.after], untold)
 
-    def _costs(self, session: Session, period: Span) -> Mapping[int, int] | None:
+    def _costs(self, session: Session, period: Span) -> tuple[Mapping[int, int] | None, str]:
+        """What everybody's usage costs; or why that cannot be told: there are no prices yet, or a SKU is of a meter that is not
+        declared."""
         try:
-            return rated(session, period, None, self._meters, closed=True).costs
-        except StablemeterError:  # no prices yet, or a SKU of a meter that is not declared: there is nothing to compare
-            return None
+            return rated(session, period, None, self._meters, closed=True).costs, ""
+        except (Conflict, NotFound) as error:
+            return None, error.what
 
     def apply(self, content: str, *, actor: str) -> list[PriceChange]:
         """Make a book's prices the ones in force. All of it, or nothing."""

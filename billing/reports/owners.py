@@ -1,13 +1,15 @@
 """An owner's statement of a month: what each GPU brought in, the operator's fee, what was paid out, and what is owed then."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Final
 
 from billing.core.money import decimal_text
 from billing.core.period import Span
 from billing.db.engine import Session
 from billing.owners import store
+from billing.owners.share import Fee, Owner
 from billing.owners.statement import Part
 from billing.owners.store import settled
 from billing.owners.store.settled import Earned, Paid
@@ -22,13 +24,15 @@ OWNER_STATEMENT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One currency of an owner's month. `before` is what was owed when it began; amounts are in the smallest unit."""
+    """One currency of an owner's month. `before` is what was owed when it began, `paid_before` all that was paid out until then;
+    amounts are in the smallest unit."""
 
     currency: str
     exponent: int
     before: int
     gpus: list[Earned]
     payouts: list[Paid]
+    paid_before: int = 0
 
     @property
     def total(self) -> Part:
@@ -39,6 +43,10 @@ class Statement:
         return sum(one.units for one in self.payouts)
 
     @property
+    def paid_so_far(self) -> int:
+        return self.paid_before + self.paid_out
+
+    @property
     def owed(self) -> int:
         return self.before + self.total.net - self.paid_out
 
@@ -46,10 +54,21 @@ class Statement:
         return decimal_text(units, self.exponent)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerMonth:
+    """An owner's month as things are at `made_at`. `fees` are all that were ever set."""
+
+    owner: Owner
+    period: Span
+    made_at: datetime
+    fees: Sequence[Fee]
+    currencies: Sequence[Statement]
+
+
 def statements(session: Session, owner: str, period: Span) -> list[Statement]:
     """What was booked for an owner in a month, currency by currency. Raises NotFound."""
     found, first, end = store.by_slug(session, owner), period.start.date(), period.end.date()
-    before = settled.owed(session, owner, first)
+    before, paid_before = settled.owed(session, owner, first), settled.paid(session, owner, date.min, first)
     earned, paid = settled.earned(session, found.id, first, end), settled.paid(session, owner, first, end)
     exponents = settled.exponents(session)
     return [
@@ -59,9 +78,16 @@ def statements(session: Session, owner: str, period: Span) -> list[Statement]:
             before.get(currency, 0),
             [one for one in earned if one.currency == currency],
             [one for one in paid if one.currency == currency],
+            sum(one.units for one in paid_before if one.currency == currency),
         )
         for currency in sorted({*before, *(one.currency for one in earned), *(one.currency for one in paid)})
     ]
+
+
+def owner_month(session: Session, owner: str, period: Span, now: datetime) -> OwnerMonth:
+    """Raises NotFound."""
+    found = store.by_slug(session, owner)
+    return OwnerMonth(found, period, now, store.fees(session, found.id), statements(session, owner, period))
 
 
 def rows(found: Iterable[Statement]) -> Iterator[tuple[object, ...]]:

@@ -9,22 +9,24 @@ from billing.core.onchain import checksum, parse_address
 from billing.db.engine import Database, Session
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
-from billing.treasury.payee import Payee, PayeeState, require_foreign, require_second
+from billing.treasury.payee import Payee, PayeeState, Screen, require_foreign, require_second, require_unlisted
 from billing.treasury.store import payees
 from billing.wallets import store as wallets
 
 
 class Cashier:
-    def __init__(self, database: Database, clock: Clock, chains: Collection[int]) -> None:
+    def __init__(self, database: Database, clock: Clock, chains: Collection[int], screen: Screen) -> None:
         """`chains` are the ids of those that are followed."""
-        self._database, self._clock, self._chains = database, clock, chains
+        self._database, self._clock, self._chains, self._screen = database, clock, chains, screen
 
     def propose(self, tenant: str, chain_id: int, address: str, *, reason: str, actor: str) -> Payee:
-        """Raises Invalid for what is no address of somebody else's, Conflict when it is a payee already."""
+        """Raises Invalid for what is no address of somebody else's, Conflict when it is a payee already or is on a sanctions list,
+        Unavailable while nobody can tell that."""
         _require(reason)
         if chain_id not in self._chains:
             raise NotFound(f"no chain {chain_id} is configured", remedy="see [[chains]]")
         at, now = parse_address(address), self._clock.now()
+        require_unlisted(chain_id, at, self._screen)
         with self._database.transaction() as session:
             tenant_id = tenants.by_slug(session, tenant).id
             contracts = {token for _, token in tokens.known(session)}
@@ -35,11 +37,13 @@ class Cashier:
         return payee
 
     def confirm(self, payee_id: int, *, reason: str, actor: str) -> Payee:
-        """Raises Conflict for the person who proposed it, and while another payee of the tenant is confirmed there."""
+        """Raises Conflict for the person who proposed it, while another payee of the tenant is confirmed there, and for an address
+        that is on a sanctions list by now."""
         _require(reason)
         with self._database.transaction() as session:
             payee = payees.hold(session, payee_id)
             require_second(payee, actor)
+            require_unlisted(payee.chain_id, payee.address, self._screen)
             payees.confirm(session, payee, actor, self._clock.now())
             self._note(session, "payee.confirm", payee, reason, actor)
             return payees.hold(session, payee_id)

@@ -22,6 +22,7 @@ from billing.reconciliation.store import refunds
 from billing.reconciliation.store.refunds import Refund
 from billing.tenants import store as tenants
 from billing.trail.store import Deed, record
+from billing.treasury.payee import Screen
 from billing.treasury.payout import Payout
 from billing.treasury.store import payees
 from billing.wallets import store as wallets
@@ -29,25 +30,30 @@ from billing.wallets import store as wallets
 
 @dataclass(slots=True)
 class RefundPlan:
-    """`payouts` in the order of the refunds; `homeless` are refunds (id, tenant, token, units) without a confirmed payee,
+    """`payouts` in the order of the refunds; `homeless` are refunds (id, tenant, token, units) without a confirmed payee, `refused`
+    those (id, why) whose payee must not be paid,
     `estimates` what gas a node says each payout needs (None: it would revert, or nobody tells), `short` is {token: units} that
     the treasury lacks, as the books say."""
 
     payouts: list[Payout] = field(default_factory=list)
     homeless: list[tuple[int, str, Address, int]] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
     estimates: list[int | None] = field(default_factory=list)
     short: dict[Address, int] = field(default_factory=dict)
 
 
 class Repayer:
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, screen: Screen) -> None:
+        self._database, self._clock, self._screen = database, clock, screen
 
     def plan(self, watcher: Watcher, sender: Address | None) -> RefundPlan:
         """Everything that is owed back on a chain, to confirmed payees only. `sender` is the treasury that would send it."""
         chain_id = watcher.chain.chain_id
         with self._database.transaction() as session:
             found = self._found(session, chain_id)
+        self._leave_out(found, chain_id)
+        with self._database.transaction() as session:
+            found.short = _short(session, chain_id, found.payouts)
         if sender is not None and found.payouts:
             found.estimates = _estimates(watcher, sender, found.payouts)
         else:
@@ -64,8 +70,15 @@ class Repayer:
                 found.homeless.append((one.id, names.get(one.tenant_id or 0, ""), one.token, one.units))
             else:
                 found.payouts.append(Payout(one.id, payee.tenant, one.token, payee.address, one.units))
-        found.short = _short(session, chain_id, found.payouts)
         return found
+
+    def _leave_out(self, plan: RefundPlan, chain_id: int) -> None:
+        """What is on a sanctions list by now. Raises Unavailable or Untrusted while nobody can tell: such a plan must wait."""
+        on = {payee: self._screen(chain_id, payee) for payee in {one.payee for one in plan.payouts}}
+        plan.refused = [
+            (one.refund, f"{checksum(one.payee)} is on {on[one.payee]}") for one in plan.payouts if on[one.payee]
+        ]
+        plan.payouts = [one for one in plan.payouts if not on[one.payee]]
 
     def paid(self, refund_id: int, tx_hash: Hash32, *, actor: str, reason: str = "") -> str:
         """Link the treasury's transfer that paid a refund. Returns one line that says what was booked.

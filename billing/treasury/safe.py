@@ -6,7 +6,7 @@ The builder's own checksum is left out: it protects against accidents only. What
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,8 +14,9 @@ from typing import Any, Final
 import orjson
 
 from billing.core.errors import Invalid
-from billing.core.onchain import ZERO_ADDRESS, Address, Hash32, checksum, parse_address, to_address, to_hash
+from billing.core.onchain import ZERO_ADDRESS, Address, Hash32, checksum, parse_address, selector, to_address, to_hash
 from billing.core.period import epoch_seconds
+from billing.treasury.payout import transfer_calldata
 from billing.treasury.sweep import SALTS_MAX, Batch
 from billing.wallets.forwarder import code, flush_calldata
 from billing.wallets.wallet import ForwarderWallet, TreasuryKind, forwarder_wallet
@@ -82,6 +83,15 @@ class Checked:
         return [self.wallet.address_of(salt) for salt in self.salts]
 
 
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """One transaction of a file that pays a payee whom the signer named."""
+
+    token: Address
+    payee: Address
+    units: int
+
+
 def wallets_of(pins: Iterable[Hash32], treasuries: Iterable[str], flushers: Iterable[str]) -> list[ForwarderWallet]:
     """The wallets that pins stand for, found among treasuries of both kinds and flushers (nobody in particular, and the
     treasury itself, are tried too). A pin is a hash of all of it, so what is tried need not be trusted.
@@ -112,8 +122,14 @@ def treasury_named(content: bytes) -> str:
     return named if isinstance(named, str) else ""
 
 
-def verify(content: bytes, wallets: Iterable[ForwarderWallet]) -> tuple[int, list[Checked]]:
-    """(chain id, transactions) of a file whose every transaction flushes addresses of one of these wallets.
+def verify(
+    content: bytes,
+    wallets: Iterable[ForwarderWallet],
+    payees: Collection[Address] = (),
+    tokens: Collection[Address] = (),
+) -> tuple[int, list[Checked | Paid]]:
+    """(chain id, transactions) of a file whose every transaction flushes addresses of one of these wallets, or pays one of these
+    payees in one of these tokens.
 
     Raises Invalid, naming the transaction, for anything else: another contract, a value, another call, calldata that is
     not written in the one canonical way, a salt twice.
@@ -125,11 +141,19 @@ def verify(content: bytes, wallets: Iterable[ForwarderWallet]) -> tuple[int, lis
         raise Invalid("this is no Transaction Builder file of version 1.0")
     if not isinstance(transactions, list) or not 0 < len(transactions) <= TRANSACTIONS_MAX:
         raise Invalid("the file has no list of transactions")
-    checked = [_check(position, one, known) for position, one in enumerate(transactions, 1)]
+    checked: list[Checked | Paid] = []
+    for position, one in enumerate(transactions, 1):
+        to, data = _call(f"transaction {position}", one)
+        wallet = known.get(to)
+        if wallet is not None:
+            checked.append(Checked(wallet, *_flush(f"transaction {position}", data)))
+        else:
+            checked.append(_transfer(f"transaction {position}", to, data, (payees, tokens)))
     seen: set[tuple[Address, Address, Hash32]] = set()
-    for position, one in enumerate(checked, 1):
-        for salt in one.salts:
-            place = (one.wallet.factory, one.token, salt)
+    for position, done in enumerate(checked, 1):
+        for salt in done.salts if isinstance(done, Checked) else ():
+            assert isinstance(done, Checked)
+            place = (done.wallet.factory, done.token, salt)
             if place in seen:
                 raise Invalid(f"transaction {position} flushes the salt {salt} again")
             seen.add(place)
@@ -157,8 +181,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check(position: int, one: Any, known: dict[Address, ForwarderWallet]) -> Checked:
-    where = f"transaction {position}"
+def _call(where: str, one: Any) -> tuple[Address, bytes]:
+    """What a transaction calls, and with what; it does nothing else."""
     if not isinstance(one, dict) or not isinstance(one.get("to"), str) or not isinstance(one.get("data"), str):
         raise Invalid(f"{where} is no transaction with a target and data")
     if foreign := one.keys() - {"to", "value", "data", "contractMethod", "contractInputsValues"}:
@@ -167,23 +191,42 @@ def _check(position: int, one: Any, known: dict[Address, ForwarderWallet]) -> Ch
         raise Invalid(f"{where} sends {str(one.get('value'))[:40]!r} of the native coin")
     if one.get("contractMethod") is not None or one.get("contractInputsValues") is not None:
         raise Invalid(f"{where} names a method beside its data: the builder would take that instead")
-    wallet = known.get(parse_address(one["to"]))
-    if wallet is None:
-        raise Invalid(f"{where} calls {one['to']}, which is not the factory of the pin")
-    token, salts = _flush(where, one["data"])
-    return Checked(wallet, token, salts)
-
-
-def _flush(where: str, text: str) -> tuple[Address, tuple[Hash32, ...]]:
-    """The arguments of `flush(bytes32[],address)`; written again they must be the same bytes."""
+    text = one["data"]
     try:
         data = bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         raise Invalid(f"{where} has data that is no hex") from None
     if text.lower() != "0x" + data.hex():
         raise Invalid(f"{where} has data that is not plain hex")
-    selector = bytes.fromhex(code()["flush_selector"][2:])
-    if data[:4] != selector or len(data) < 100:
+    return parse_address(one["to"]), data
+
+
+def _transfer(where: str, token: Address, data: bytes, named: tuple[Collection[Address], Collection[Address]]) -> Paid:
+    """The arguments of `transfer(address,uint256)`, to a payee and in a token that were named; written again they must be the
+    same bytes."""
+    payees, tokens = named
+    if len(data) != 68 or data[:4] != selector("transfer(address,uint256)"):
+        raise Invalid(
+            f"{where} calls {checksum(token)}, which is not the factory of the pin, and is no transfer of a token"
+        )
+    payee, units = to_address(data[16:36]), int.from_bytes(data[36:], "big")
+    if transfer_calldata(payee, units) != data:
+        raise Invalid(f"{where} has calldata that is not written in the canonical way")
+    if token not in tokens:
+        raise Invalid(
+            f"{where} pays in {checksum(token)}, which was not named", remedy="do not sign; or: --token 0x..."
+        )
+    if payee not in payees:
+        raise Invalid(f"{where} pays {checksum(payee)}, which was not named", remedy="do not sign; or: --payee 0x...")
+    if units == 0:
+        raise Invalid(f"{where} pays nothing")
+    return Paid(token, payee, units)
+
+
+def _flush(where: str, data: bytes) -> tuple[Address, tuple[Hash32, ...]]:
+    """The arguments of `flush(bytes32[],address)`; written again they must be the same bytes."""
+    flush_selector = bytes.fromhex(code()["flush_selector"][2:])
+    if data[:4] != flush_selector or len(data) < 100:
         raise Invalid(f"{where} does not call flush")
     token = to_address(data[48:68])
     salts = tuple(to_hash(data[at : at + 32]) for at in range(100, len(data) - 31, 32))

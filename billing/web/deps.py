@@ -22,9 +22,11 @@ from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
 from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
+from billing.reports.owner_printer import OwnerPrinter
 from billing.reports.reporter import Reporter
 from billing.signals.gauger import Gauger
 from billing.tenants.registrar import Registrar
+from billing.treasury.payee import Screen
 from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
 from billing.web.render import Pages
 from billing.web.streams import Streams
@@ -50,6 +52,7 @@ class Wired:
         self.noter: Noter = app.noter
         self.printer: Printer = app.printer
         self.gauger: Gauger = app.gauger
+        self.owner_printer: OwnerPrinter = app.owner_printer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
             (token.chain_id, token.address): (token.symbol, token.decimals) for token in app.tokens
@@ -64,6 +67,7 @@ class Wired:
         self.sends_mail = bool(app.settings.mail.host)
         self.asks = Limiter(ASKS_AT_ONCE, ASKS_PER_SECOND)
         self.rules = app.rules
+        self.screen: Screen = app.screener.payee_on
         self.pages, self.schema = pages, schema
         self.streams: Streams  # it looks through this: it is set when the application is put together
 

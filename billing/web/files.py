@@ -20,6 +20,7 @@ TYPES: Final = {
     "json": "application/json",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "beancount": "text/plain; charset=utf-8",
+    "pdf": "application/pdf",
 }
 """Content types by the ending of a file's name."""
 AT_ONCE: Final = 2

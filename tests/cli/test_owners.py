@@ -28,6 +28,10 @@ def test_an_owner_earns_its_share_of_what_was_paid_and_has_a_statement(branch: S
     target = tmp_path / "north.xlsx"
     branch("owner", "statement", "north", "--period", period, "--format", "xlsx", "--output", target).ok()
     assert target.read_bytes()[:2] == b"PK"
+    paper = tmp_path / "north.pdf"
+    branch("owner", "statement", "north", "--period", period, "--format", "pdf", "--output", paper).ok()
+    assert paper.read_bytes()[:4] == b"%PDF"
+    branch("owner", "statement", "north", "--period", period, "--format", "pdf").refused("needs a file", code=2)
     branch("owner", "fee", "north", "500", "--from", rfc3339(branch.start), "--reason", "new contract").ok()
     branch("owner", "settle").ok()
     assert branch("owner", "list", "--json").json()[0]["owed"] == ["30.40 USD"]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from billing.invoicing.draft import Draft
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.store import listed
 from billing.tenants.cycle import Cycle, Every
-from billing.tenants.registrar import GapChange
+from billing.tenants.registrar import GapChange, TaxChange
+from billing.tenants.tax import TaxKind, TaxRule
 from billing.tenants.tenant import Attribution, GapPolicy, GapRule, Tenant
 from tests.factories import NO_EXCLUSIONS, ScriptedSource, at, collector
 from tests.world import PERIOD, World, metered, world
@@ -155,6 +157,15 @@ def test_a_period_that_cannot_be_invoiced_keeps_no_other_payer_waiting_and_its_o
     assert told(made, "acme") == [], "its later weeks wait for its first"
     assert len(told(made, "beta")) == 1
     assert made.app.issuer.tick() == len(told(made, "acme")) == 3
+
+
+def test_the_threshold_is_one_of_usage_before_tax(made: World) -> None:
+    made.app.registrar.set_tax("acme", TaxChange(TaxRule(TaxKind.STANDARD, "GST", Decimal("0.1"))), actor="test")
+    cycle(made, "acme", Every.MONTH, threshold=20_000)
+    made.clock.move_to(at(1, day=5))
+    assert made.app.issuer.tick() == 0, "96 hours are 192.00, and 211.20 with tax"
+    made.clock.move_to(at(6, day=5))
+    assert made.app.issuer.tick() == 1 and told(made, "acme") == [("10-01 00", "10-05 05", 22_220)]
 
 
 def test_an_invoice_within_a_period_that_cannot_be_written_is_told_and_keeps_no_other_waiting(

@@ -11,7 +11,7 @@ from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import ZERO_ADDRESS, Address, to_hash
 from billing.reconciliation.resolver import Credited, Resolution
 from billing.treasury.planner import SweepPlan, Wish
-from billing.treasury.safe import safe_file, verify, wallets_of
+from billing.treasury.safe import Checked, safe_file, verify, wallets_of
 from billing.wallets.forwarder import Treasury, deployment
 from billing.wallets.wallet import ForwarderWallet
 from tests.journeys.test_restore import XPUB
@@ -62,7 +62,7 @@ def test_a_plan_is_sent_as_it_stands_and_the_treasury_has_the_money(made: World)
     assert isinstance(wallet, ForwarderWallet)
     file = safe_file(31337, found.batches, "Sweep", made.clock.now())
     _, (checked,) = verify(file, wallets_of([wallet.pin()], [wallet.treasury], []))
-    assert checked.addresses == addresses[:2]
+    assert isinstance(checked, Checked) and checked.addresses == addresses[:2]
     receipt = made.node.send(batch.to, batch.data)
     more = int(receipt["gasUsed"], 16) - batch.gas
     assert abs(more - FIRST_EVER) < 1_000, "the figures are the measured ones"
@@ -203,6 +203,7 @@ def test_native_coin_is_swept_as_the_plan_says(made: World) -> None:
     wallet = coins[0].wallet
     file = safe_file(31337, coins, "Coins", made.clock.now())
     _, (checked,) = verify(file, wallets_of([wallet.pin()], [wallet.treasury], []))
+    assert isinstance(checked, Checked)
     assert (checked.token, checked.addresses) == (ZERO_ADDRESS, [addresses[0], addresses[2]])
     (before,) = made.node.coins([made.treasury], head(made))
     made.node.send(coins[0].to, coins[0].data)

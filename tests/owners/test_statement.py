@@ -8,12 +8,14 @@ from io import BytesIO, StringIO
 
 import pytest
 from openpyxl import load_workbook
+from pypdf import PdfReader
 
 from billing.core.errors import NotFound
 from billing.core.period import month_of
 from billing.reports.reporter import Format
 from billing.tenants.keys import KeyRole
 from tests.owners.test_settler import own, owner, settle
+from tests.web.client import Client
 from tests.web.scene import Scene
 
 
@@ -85,16 +87,37 @@ def test_the_api_tells_owners_and_statements(earning: Scene) -> None:
         assert client.get(f"/api/v1/owners/north/statement{query}").status_code == status
 
 
+def test_the_statement_comes_as_files_and_as_paper_for_the_owner(earning: Scene) -> None:
+    client, period = earning.client(KeyRole.FINANCE), f"{earning.clock.now():%Y-%m}"
+    path = "/api/v1/owners/north/statement"
+    printed = client.get(f"{path}.pdf?period={period}")
+    assert (printed.status_code, printed.headers["content-type"]) == (HTTPStatus.OK, "application/pdf")
+    (attached,) = PdfReader(BytesIO(printed.content)).attachments.values()
+    assert attached == [written(earning, Format.CSV)] == [client.get(f"{path}.csv?period={period}").content]
+    assert "27.00 USD still owed" in PdfReader(BytesIO(printed.content)).pages[0].extract_text()
+    assert (
+        client.get(f"{path}.pdf?period={period}", headers={"If-None-Match": printed.headers["etag"]}).status_code == 304
+    )
+    assert client.get(f"{path}.xlsx?period={period}").content[:2] == b"PK"
+    refused = {f"{path}.doc?period={period}": 422, f"{path}.pdf?period=x": 400, f"{path}.pdf": 422}
+    assert {one: client.get(one).status_code for one in refused} == refused
+    assert client.get(f"/api/v1/owners/nobody/statement.pdf?period={period}").status_code == HTTPStatus.NOT_FOUND
+    assert earning.client(KeyRole.TENANT, "acme").get(f"{path}.pdf?period={period}").status_code == HTTPStatus.FORBIDDEN
+
+
 def test_an_address_is_proposed_and_confirmed_by_two_keys(earning: Scene) -> None:
-    first, second = earning.client(KeyRole.FINANCE), earning.client(KeyRole.FINANCE)
+    first, same = earning.client(KeyRole.FINANCE), earning.client(KeyRole.FINANCE)
+    key = earning.app.registrar.create_key(name="bob", role=KeyRole.FINANCE, tenant="", actor="test")
+    second = Client(first.api, key)
     body = {"chain_id": 31337, "address": "0x" + "12" * 20, "reason": "by letter"}
     path = "/api/v1/owners/north"
     proposed = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
     again = first.post(f"{path}/payees", body, headers={"Idempotency-Key": "p1"})
     assert proposed.status_code == HTTPStatus.CREATED and proposed.json() == again.json()
     assert first.post(f"{path}/confirm-payee", body).status_code == HTTPStatus.CONFLICT
+    assert same.post(f"{path}/confirm-payee", body).status_code == HTTPStatus.CONFLICT, "another key of one name"
     confirmed = second.post(f"{path}/confirm-payee", body)
-    assert confirmed.status_code == HTTPStatus.OK and confirmed.json()["confirmed_by"].startswith("api:finance")
+    assert confirmed.status_code == HTTPStatus.OK and confirmed.json()["confirmed_by"].startswith("api:bob")
     assert [one["confirmed_at"] is not None for one in first.json(f"{path}/payees")["items"]] == [True]
     wrong = ({**body, "chain_id": 1}, {**body, "address": "0x12"}, {**body, "reason": ""}, {**body, "x": 1})
     for one in wrong:

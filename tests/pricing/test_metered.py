@@ -15,7 +15,7 @@ from billing.db.engine import Database
 from billing.events.event import Form
 from billing.events.ingester import Ingester
 from billing.events.meter import Total
-from billing.pricing.metered import Charged, MeterPrice, rate_meters
+from billing.pricing.metered import Charged, Line, MeterPrice, lacking, wholes
 from billing.pricing.pricebook import parse
 from billing.pricing.rater import Rater, rated
 from billing.pricing.rating import LineKey
@@ -58,12 +58,16 @@ def total(quantity: Decimal) -> Total:
 PRICE = MeterPrice("tokens", "tokens", Tariff.flat("0.3", 1000), OCTOBER)
 
 
+def due(totals: list[Total], charged: Charged) -> list[Line]:
+    return lacking(wholes(totals, [PRICE], METERS, USD), [PRICE], METERS, charged)
+
+
 @given(st.lists(quantities, min_size=1, max_size=6))
 def test_however_often_a_growing_total_is_invoiced_the_charges_come_to_the_whole(seen: list[Decimal]) -> None:
     """Also when late events make it smaller again, as they may with `latest`."""
     charged: Charged = {}
     for quantity in seen:
-        for line, _ in rate_meters([total(quantity)], [PRICE], METERS, charged, USD):
+        for line, _ in due([total(quantity)], charged):
             assert line.metered is not None
             _, _, before, amount = charged.get(line.key, ("tokens", OCTOBER, Decimal(0), 0))
             assert Fraction(before) + Fraction(line.metered.quantity) == Fraction(quantity)
@@ -77,7 +81,7 @@ def test_however_often_a_growing_total_is_invoiced_the_charges_come_to_the_whole
 
 def test_what_moved_away_altogether_is_taken_back() -> None:
     key = LineKey.of(1, "tokens", OCTOBER, PRICE.tariff.placeholder)
-    ((line, _),) = rate_meters([], [PRICE], METERS, {key: ("tokens", OCTOBER, Decimal(2000), 60)}, USD)
+    ((line, _),) = due([], {key: ("tokens", OCTOBER, Decimal(2000), 60)})
     assert line.metered is not None
     assert (line.metered.quantity, line.amount, line.metered.events) == (Decimal(-2000), -60, 0)
 

@@ -181,12 +181,19 @@ def test_what_payers_agreed_to_comes_beside_their_usage(used: Rater) -> None:
 
 def test_a_check_tells_what_becomes_of_the_running_month_and_changes_nothing(used: Rater) -> None:
     used.apply(FLAT, actor="test")
-    currency, effects = used.effect(FLAT + AGREED)
-    assert currency.code == "USD" and [one.tenant for one in effects] == ["beta", "shop"]
-    beta, shop = effects
+    found = used.effect(FLAT + AGREED)
+    assert found.currency.code == "USD" and [one.tenant for one in found.changed] == ["beta", "shop"]
+    assert found.untold == []
+    beta, shop = found.changed
     assert beta.after is not None and beta.before is not None and beta.after - beta.before == 10_000
     assert shop.after == 5000
-    assert used.effect(FLAT)[1] == [] and used.agreements() == [] and len(used.prices()) == 1
+    assert used.effect(FLAT).changed == [] and used.agreements() == [] and len(used.prices()) == 1
+
+
+def test_a_check_says_why_costs_cannot_be_told(used: Rater) -> None:
+    found = used.effect(FLAT)
+    assert len(found.untold) == 1 and found.untold[0].startswith("before: ")
+    assert [one.before for one in found.changed] == [None] * len(found.changed) and found.changed
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.core.errors import Invalid
-from billing.core.onchain import Address, Hash32, checksum, to_address, to_hash
-from billing.treasury.safe import safe_file, treasury_named, verify, wallets_of
+from billing.core.onchain import Address, Hash32, checksum, selector, to_address, to_hash, word
+from billing.treasury.payout import transfer_calldata
+from billing.treasury.safe import Checked, Paid, builder_file, safe_file, treasury_named, verify, wallets_of
 from billing.treasury.sweep import SALTS_MAX, Batch, Deposit, batches, worth
 from billing.wallets.wallet import ForwarderWallet, TreasuryKind, forwarder_wallet
 
@@ -33,8 +34,9 @@ def content(count: int = 3, wallet: ForwarderWallet = WALLET) -> bytes:
 @given(st.lists(SALTS, unique=True, min_size=1, max_size=20), st.integers(1, 20), st.binary(min_size=20, max_size=20))
 def test_what_is_planned_is_what_a_signer_reads(salts: list[Hash32], most: int, token: bytes) -> None:
     planned = list(batches(WALLET, to_address(token), map(deposit, salts), most))
-    chain_id, checked = verify(safe_file(8453, planned, "x", WHEN), [WALLET])
+    chain_id, found = verify(safe_file(8453, planned, "x", WHEN), [WALLET])
     assert chain_id == 8453
+    checked = [one for one in found if isinstance(one, Checked)]
     assert [one.token for one in checked] == [to_address(token)] * len(planned)
     assert [one.salts for one in checked] == [tuple(d.salt for d in one.deposits) for one in planned]
     assert {address for one in checked for address in one.addresses} == {WALLET.address_of(salt) for salt in salts}
@@ -127,3 +129,36 @@ def test_small_amounts_are_told_apart_and_nothing_is_lost() -> None:
     enough, small = worth(deposits, 10)
     assert [one.units for one in enough] == [10, 11] and [one.units for one in small] == [1, 9]
     assert [one.units for one in worth(deposits, 0)[0]] == [1, 9, 10, 11]
+
+
+HOME = Address("0x" + "50" * 20)
+
+
+def paying(*calls: tuple[Address, bytes]) -> bytes:
+    return builder_file(8453, WALLET.treasury, ("Payout", "x"), calls, WHEN)
+
+
+@given(st.lists(st.tuples(st.binary(min_size=20, max_size=20), st.integers(1, 2**256 - 1)), min_size=1, max_size=5))
+def test_a_file_that_pays_is_read_as_whom_it_pays(pairs: list[tuple[bytes, int]]) -> None:
+    wanted = [Paid(TOKEN, to_address(payee), units) for payee, units in pairs]
+    file = paying(*((TOKEN, transfer_calldata(one.payee, one.units)) for one in wanted))
+    assert verify(file, [WALLET], {one.payee for one in wanted}, {TOKEN}) == (8453, wanted)
+    with pytest.raises(Invalid, match=r"transaction 1 pays 0x\w+, which was not named"):
+        verify(file, [WALLET], {WALLET.treasury} - {wanted[0].payee}, {TOKEN})
+    with pytest.raises(Invalid, match=r"transaction 1 pays in 0x\w+, which was not named"):
+        verify(file, [WALLET], {one.payee for one in wanted}, set())
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (transfer_calldata(HOME, 0), "pays nothing"),
+        (transfer_calldata(HOME, 1) + b"\0", "no transfer of a token"),
+        (selector("approve(address,uint256)") + word(HOME) + word(1), "no transfer of a token"),
+        (selector("transfer(address,uint256)") + b"\1" * 12 + word(HOME)[12:] + word(1), "canonical"),
+        (b"", "no transfer of a token"),
+    ],
+)
+def test_a_file_that_pays_may_do_nothing_else(data: bytes, why: str) -> None:
+    with pytest.raises(Invalid, match=f"transaction 2.*{why}"):
+        verify(paying((TOKEN, transfer_calldata(HOME, 1)), (TOKEN, data)), [WALLET], {HOME}, {TOKEN})

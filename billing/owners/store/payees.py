@@ -9,9 +9,10 @@ from sqlmodel import Session, col, select
 from billing.core.errors import Conflict, NotFound
 from billing.core.onchain import Address, Hash32, checksum
 from billing.db.tables.owners import OwnerRow, PayeeRow
-from billing.owners.payout import Payee, require_second
+from billing.owners.payout import Payee
 from billing.owners.postings import PAYOUT
 from billing.owners.share import Owner
+from billing.treasury.payee import require_another
 
 
 def propose(session: Session, owner: Owner, chain_id: int, address: Address, actor: str, now: datetime) -> None:
@@ -35,7 +36,7 @@ def confirm(session: Session, owner: Owner, chain_id: int, address: Address, act
     proposed = next((row for row in rows if row.confirmed_at is None and row.address == address), None)
     if proposed is None:
         raise NotFound(f"{checksum(address)} is not proposed for {owner.slug}", remedy="see: stablemeter owner payees")
-    require_second(_payee(proposed, owner.slug), actor)
+    require_another(proposed.proposed_by, actor, f"{checksum(address)} for {owner.slug}")
     for row in rows:
         if row is not proposed:
             row.ended_at = now

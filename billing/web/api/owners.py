@@ -1,8 +1,11 @@
 """Owners of GPUs: who they are, what they are owed, their statements, and where they are paid."""
 
+from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from fastapi import Request as HttpRequest
 from pydantic import BaseModel, ConfigDict, Field
 
 from billing.core.errors import Invalid
@@ -15,10 +18,12 @@ from billing.owners.payer import Payer
 from billing.owners.payout import Payee
 from billing.owners.store import payees, settled
 from billing.reports.owners import Statement, statements
+from billing.reports.reporter import Format
 from billing.web.auth import Finance, Staff
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
+from billing.web.files import TYPES, file_response
 from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
 from billing.web.schemas import Name, Slug
 
@@ -101,6 +106,15 @@ class PayeeIn(BaseModel):
     reason: Name
 
 
+class StatementFormat(StrEnum):
+    PDF = "pdf"
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+STATEMENT_TYPES = [TYPES[one] for one in StatementFormat]
+
+
 class StatementQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -139,6 +153,31 @@ def owner_statement(
     return StatementOut(owner=slug, period=query.period, currencies=[_currency(one) for one in found])
 
 
+@router.get(
+    "/{slug}/statement.{format}",
+    summary="An owner's statement of a month as a file",
+    response_class=Response,
+    responses={200: {"description": "The file", "content": {kind.partition(";")[0]: {} for kind in STATEMENT_TYPES}}},
+)
+def owner_statement_file(
+    web: Web,
+    caller: Staff,
+    slug: Annotated[Slug, Path()],
+    file_format: Annotated[StatementFormat, Path(alias="format")],
+    query: Annotated[StatementQuery, Query()],
+    request: HttpRequest,
+) -> Response:
+    """As PDF it is for the owner; its figures are attached to it."""
+    period = parse_month(query.period)
+
+    def make() -> Iterator[bytes]:
+        if file_format is StatementFormat.PDF:
+            return iter([web.owner_printer.pdf(slug, period)])
+        return web.reporter.owner_statement(slug, period, Format(file_format.value))
+
+    return file_response(request, f"owner-statement-{slug}-{query.period}.{file_format}", make)
+
+
 @router.get("/{slug}/payees", summary="Where an owner is paid, and was")
 def list_payees(
     web: Web, caller: Staff, slug: Annotated[Slug, Path()], query: Annotated[PageQuery, Query()]
@@ -156,7 +195,9 @@ def propose_payee(
 ) -> Response:
     def write(joined: Joined, session: Session) -> Answer:
         place = parse_address(body.address)
-        Payer(joined, web.clock).propose(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        Payer(joined, web.clock, web.screen).propose(
+            slug, _chain(web, body), place, reason=body.reason, actor=caller.actor
+        )
         return Answer(201, _newest(session, slug))
 
     return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/payees", body), write)
@@ -168,7 +209,9 @@ def confirm_payee(
 ) -> Response:
     def write(joined: Joined, session: Session) -> Answer:
         place = parse_address(body.address)
-        Payer(joined, web.clock).confirm(slug, _chain(web, body), place, reason=body.reason, actor=caller.actor)
+        Payer(joined, web.clock, web.screen).confirm(
+            slug, _chain(web, body), place, reason=body.reason, actor=caller.actor
+        )
         return Answer(200, _newest(session, slug))
 
     return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/confirm-payee", body), write)

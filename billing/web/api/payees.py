@@ -96,7 +96,7 @@ def revoke_payee(web: Web, caller: Desk, payee: Id, body: Because, key: Idempote
 
 
 def _cashier(web: Wired, joined: Joined) -> Cashier:
-    return Cashier(joined, web.clock, frozenset(web.chains))
+    return Cashier(joined, web.clock, frozenset(web.chains), web.screen)
 
 
 def _out(one: Payee) -> PayeeOut:
