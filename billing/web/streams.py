@@ -4,7 +4,7 @@ its connection."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,7 +55,7 @@ class Streams:
             and (caller is None or callers[caller] < STREAMS_MAX_OF_CALLER)
         )
 
-    async def follow(self, token: str, address: str, since: str) -> AsyncIterator[bytes]:
+    async def follow(self, token: str, address: str, since: str) -> AsyncGenerator[bytes, None]:
         """An event with the page's version whenever it is another one than `since`, or than the last that was told."""
         loop, listener = asyncio.get_running_loop(), _Listener(token, network(address), since)
         self._listeners.add(listener)

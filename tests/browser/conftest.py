@@ -1,6 +1,7 @@
 """One browser for this room, one context a tab, one served application for pages that only need to be looked at."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import make_url
 
 from tests.browser.gallery import Gallery, gallery
-from tests.browser.serving import Tab, served, tab
+from tests.browser.serving import Tab, tab
 from tests.parts import program
+from tests.web.serving import served
 
 Open = Callable[..., Tab]
 
@@ -39,15 +41,20 @@ def open_tab(browser: Browser) -> Iterator[Open]:
         assert not one.foreign, "a page asks somebody else"
 
 
+@contextmanager
+def fresh_database(postgres: str, name: str) -> Iterator[str]:
+    """For what lives longer than a test."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE stablemeter_template")
+    yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture(scope="package")
 def shown(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     """Invoices in every state, served; nothing changes in it."""
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE gallery TEMPLATE stablemeter_template")
     folder: Path = tmp_path_factory.mktemp("gallery")
-    url = make_url(postgres).set(database="gallery").render_as_string(hide_password=False)
-    with gallery(url, folder) as made, served(made.api) as base:
+    with fresh_database(postgres, "gallery") as url, gallery(url, folder) as made, served(made.api) as base:
         made.base = base
         yield made
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("DROP DATABASE gallery WITH (FORCE)")

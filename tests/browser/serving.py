@@ -1,39 +1,13 @@
-"""The real application on loopback, and Debian's Chromium in front of it."""
+"""Tabs of Debian's Chromium, and what must never happen in one."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import uvicorn
-from fastapi import FastAPI
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
-
-from tests.parts import wait_for
 
 AXE: Final = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 GRAVE: Final = ("serious", "critical")
-
-
-@contextmanager
-def served(api: FastAPI) -> Iterator[str]:
-    """Its URL, while it is served from a thread as the daemon serves it."""
-    config = uvicorn.Config(
-        api, host="127.0.0.1", port=0, log_level="critical", access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    wait_for(lambda: server.started, "the web server")
-    host, port = server.servers[0].sockets[0].getsockname()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
 
 
 @dataclass

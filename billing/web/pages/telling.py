@@ -52,8 +52,10 @@ def tell(invoice: Invoice, now: Live, voided: Voided, issuer: str) -> Telling:
         PayState.UNVALUED: Telling("Payment received", _unvalued(issuer), "care", "Not valued yet", due),
         PayState.CHECKING: Telling("Payment received", _checked(issuer), "calm", "Being checked", due),
         PayState.PART_PAID: Telling("Partly paid", received, "care", "Still to pay", due),
-        PayState.PAID: Telling("Paid", "Thank you. Nothing remains to be paid.", "good", "Paid", money(now.paid)),
-        PayState.OVERPAID: Telling("Paid, with a credit", credited, "good", "Paid", money(now.paid)),
+        PayState.PAID: Telling(
+            "Paid", "Thank you. Nothing remains to be paid.", "good", "Amount paid", money(now.paid)
+        ),
+        PayState.OVERPAID: Telling("Paid, with a credit", credited, "good", "Amount paid", money(now.paid)),
         PayState.NOTHING_DUE: Telling(
             "Nothing to pay", "Nothing is due on this invoice.", "good", "Amount due", money(0)
         ),

@@ -299,7 +299,7 @@ def _line(line: AnyLine, whole: Period) -> dict[str, Any]:
     return {
         "description": line.description,
         "sku": line.sku,
-        "amount": words.amount(line.amount),
+        "amount": words.amount(line.amount).replace("-", "−"),
         "part": "" if line.period == whole else words.span(line.period.start, line.period.end),
         **_what(line),
     }
