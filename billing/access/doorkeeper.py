@@ -13,6 +13,7 @@ from billing.access.login import (
     Holder,
     Opened,
     Session,
+    checked_email,
     digest_of,
     is_token,
     new_token,
@@ -100,6 +101,24 @@ class Doorkeeper:
         with self._database.transaction() as session:
             if store.end_session(session, prefix, now):
                 record(session, Deed(now, actor, "login.leave", f"login {prefix}"))
+
+    def add_contact(self, tenant_id: int, name: str, email: str, *, actor: str) -> None:
+        """Let one more person of a tenant ask for links. Raises Conflict for an address that is one already."""
+        if not 0 < len(name) <= 100 or not name.isprintable():
+            raise Invalid("a name is 1 to 100 printable characters")
+        now, address = self._clock.now(), checked_email(email)
+        with self._database.transaction() as session:
+            added = store.add_contact(session, tenant_id, store.Contact(0, name, address, actor, now))
+            details = {"name": name, "email": address, "tenant_id": tenant_id}
+            record(session, Deed(now, actor, "contact.add", f"contact {added}", details=details))
+
+    def remove_contact(self, tenant_id: int, contact_id: int, *, actor: str) -> str:
+        """Nobody with this address is signed in any more, nor asks for links; returns it. Raises NotFound."""
+        now = self._clock.now()
+        with self._database.transaction() as session:
+            email = store.remove_contact(session, tenant_id, contact_id, now)
+            record(session, Deed(now, actor, "contact.remove", f"contact {contact_id}", details={"email": email}))
+        return email
 
     def revoke(self, prefix: str, *, reason: str, actor: str) -> None:
         """Stop a session, or a link with the session that it opened. Raises NotFound."""

@@ -24,6 +24,9 @@ ASKS_MAX: Final = 3
 ASKS_WITHIN: Final = timedelta(minutes=15)
 """So many links may one address ask for in that time."""
 
+CONTACTS_MAX: Final = 50
+"""Of one tenant."""
+
 WITH_PAGES: Final = frozenset(KeyRole) - {KeyRole.GATEWAY}
 """Roles that have pages to see."""
 

@@ -9,8 +9,8 @@ from sqlmodel import Session, col, select
 
 from billing.access import login
 from billing.access.login import Holder, NewToken
-from billing.core.errors import NotFound
-from billing.db.tables.access import LoginAskRow, LoginLinkRow, LoginSessionRow
+from billing.core.errors import Conflict, NotFound
+from billing.db.tables.access import ContactRow, LoginAskRow, LoginLinkRow, LoginSessionRow
 from billing.db.tables.owners import OwnerRow
 from billing.db.tables.tenants import TenantRow
 from billing.tenants.keys import KeyRole
@@ -23,6 +23,17 @@ class Link:
     id: int
     prefix: str
     holder: Holder
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Somebody who may ask for a link of a tenant."""
+
+    id: int
+    name: str
+    email: str
+    added_by: str
+    added_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,54 @@ def known(session: Session, email: str, limit: int) -> list[Known]:
         {"email": email, "limit": limit},
     )
     return [Known(row.name[:100], row.email, row.tenant_id, row.owner_id) for row in rows]
+
+
+def contacts(session: Session, tenant_id: int) -> list[Contact]:
+    """Whoever may ask for a link of a tenant, beside its own address."""
+    rows = session.exec(
+        select(ContactRow)
+        .where(ContactRow.tenant_id == tenant_id, col(ContactRow.removed_at).is_(None))
+        .order_by(col(ContactRow.id))
+    )
+    return [Contact(row.id or 0, row.name, row.email, row.added_by, row.added_at) for row in rows]
+
+
+def add_contact(session: Session, tenant_id: int, one: Contact) -> int:
+    """Raises Conflict for an address that is one already, or when there are too many."""
+    tenant = session.exec(select(TenantRow).where(TenantRow.id == tenant_id).with_for_update()).one()
+    known = contacts(session, tenant_id)
+    if one.email.lower() in {tenant.email.lower(), *(other.email.lower() for other in known)}:
+        raise Conflict(f"{one.email} is a contact already")
+    if len(known) >= login.CONTACTS_MAX:
+        raise Conflict(f"there are {login.CONTACTS_MAX} contacts already", remedy="remove one")
+    row = ContactRow(tenant_id=tenant_id, name=one.name, email=one.email, added_by=one.added_by, added_at=one.added_at)
+    session.add(row)
+    session.flush()
+    return row.id or 0
+
+
+def remove_contact(session: Session, tenant_id: int, contact_id: int, now: datetime) -> str:
+    """Ends the contact's sessions and links too; returns its address. Raises NotFound, also for another tenant's."""
+    row = session.exec(
+        select(ContactRow)
+        .where(ContactRow.id == contact_id, ContactRow.tenant_id == tenant_id, col(ContactRow.removed_at).is_(None))
+        .with_for_update()
+    ).first()
+    if row is None:
+        raise NotFound("there is no such contact")
+    row.removed_at = now
+    session.add(row)
+    for table, ended in ((LoginSessionRow, "ended_at"), (LoginLinkRow, "revoked_at")):
+        session.execute(
+            update(table)
+            .where(
+                col(table.tenant_id) == tenant_id,
+                func.lower(col(table.email)) == row.email.lower(),
+                getattr(table, ended).is_(None),
+            )
+            .values({ended: now})
+        )
+    return row.email
 
 
 def asks_since(session: Session, email: str, since: datetime) -> int:

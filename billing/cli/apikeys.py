@@ -36,8 +36,8 @@ def list_(as_json: AsJson = False) -> None:
     from billing.tenants import store
 
     with application() as one, one.database.transaction() as session:
-        rows = store.keys(session)
-    columns = ("prefix", "name", "role", "tenant", "created_at", "last_used_at", "revoked_at")
+        rows = [{name: value for name, value in row.items() if name != "id"} for row in store.keys(session)]
+    columns = ("prefix", "name", "role", "tenant", "owner", "created_at", "last_used_at", "revoked_at")
     show(rows, columns, as_json=as_json, empty="no keys yet")
 
 

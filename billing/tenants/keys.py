@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Final
 
 PREFIX: Final = "smk"
+KEYS_MAX: Final = 50
+"""That one tenant may have in force."""
 
 
 class KeyRole(StrEnum):

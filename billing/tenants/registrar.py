@@ -11,7 +11,7 @@ from billing.db import changes
 from billing.db.engine import Database, Session
 from billing.tenants import store
 from billing.tenants.cycle import Cycle
-from billing.tenants.keys import Bearer, KeyRole, digest_of, new_key
+from billing.tenants.keys import KEYS_MAX, Bearer, KeyRole, digest_of, new_key
 from billing.tenants.tax import TaxRule, TaxTerm
 from billing.tenants.tenant import EXCLUDE_GAPS, GapRule, Tenant
 from billing.trail.store import Deed, record
@@ -153,15 +153,18 @@ class Registrar:
         now, key = self._clock.now(), new_key()
         with self._database.transaction() as session:
             tenant_id = store.by_slug(session, tenant).id if tenant else None
+            if tenant_id is not None and store.keys_in_force(session, tenant_id) >= KEYS_MAX:
+                raise Conflict(f"{tenant} has {KEYS_MAX} API keys already", remedy="revoke one that is not used")
             owner_id = store.owner_id(session, owner) if owner else None
             store.add_key(session, key, Bearer(name, role, tenant, tenant_id, owner, owner_id), now)
             record(session, Deed(now, actor, "apikey.create", f"apikey {key.prefix}", details={"role": role}))
         return key.plain
 
-    def revoke_key(self, prefix: str, *, actor: str) -> None:
+    def revoke_key(self, prefix: str, *, tenant_id: int | None = None, actor: str) -> None:
+        """Raises NotFound; with `tenant_id` also for a key that is not this tenant's."""
         now = self._clock.now()
         with self._database.transaction() as session:
-            store.revoke_key(session, prefix, now)
+            store.revoke_key(session, prefix, now, tenant_id)
             record(session, Deed(now, actor, "apikey.revoke", f"apikey {prefix}"))
 
     def authenticate(self, plain: str) -> Bearer | None:

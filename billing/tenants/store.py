@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_
+from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
 from billing.core.errors import Conflict, Invalid, NotFound
@@ -255,10 +255,15 @@ def add_key(session: Session, key: NewKey, bearer: Bearer, now: datetime) -> Non
     session.add(row)
 
 
-def revoke_key(session: Session, prefix: str, now: datetime) -> None:
-    """Raises NotFound. Revoking twice changes nothing."""
+def keys_in_force(session: Session, tenant_id: int) -> int:
+    query = select(func.count()).where(ApiKeyRow.tenant_id == tenant_id, col(ApiKeyRow.revoked_at).is_(None))
+    return int(session.exec(query).one())
+
+
+def revoke_key(session: Session, prefix: str, now: datetime, tenant_id: int | None = None) -> None:
+    """Raises NotFound, with `tenant_id` also for a key of somebody else. Revoking twice changes nothing."""
     row = session.exec(select(ApiKeyRow).where(ApiKeyRow.prefix == prefix)).first()
-    if row is None:
+    if row is None or tenant_id not in (None, row.tenant_id):
         raise NotFound(f"there is no API key {prefix}", remedy="see: stablemeter apikey list")
     if row.revoked_at is None:
         row.revoked_at = now
@@ -278,18 +283,31 @@ def bearer(session: Session, digest: str, now: datetime) -> Bearer | None:
     return Bearer(row.name, KeyRole(row.role), slug, row.tenant_id, owner, row.owner_id)
 
 
-def keys(session: Session) -> list[dict[str, Any]]:
-    """What may be shown of all keys: never the digest."""
-    slugs = _slugs(session)
+def keys(
+    session: Session, *, tenant_id: int | None = None, after_id: int = 0, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """What may be shown of all keys, or of a tenant's, by age: never the digest."""
+    query = (
+        select(ApiKeyRow, TenantRow.slug, OwnerRow.slug)
+        .join(TenantRow, col(TenantRow.id) == ApiKeyRow.tenant_id, isouter=True)
+        .join(OwnerRow, col(OwnerRow.id) == ApiKeyRow.owner_id, isouter=True)
+        .where(col(ApiKeyRow.id) > after_id)
+        .order_by(col(ApiKeyRow.id))
+        .limit(limit)
+    )
+    if tenant_id is not None:
+        query = query.where(ApiKeyRow.tenant_id == tenant_id)
     return [
         {
+            "id": row.id or 0,
             "prefix": row.prefix,
             "name": row.name,
             "role": row.role,
-            "tenant": slugs[row.tenant_id] if row.tenant_id is not None else None,
+            "tenant": tenant,
+            "owner": owner,
             "created_at": row.created_at,
             "last_used_at": row.last_used_at,
             "revoked_at": row.revoked_at,
         }
-        for row in session.exec(select(ApiKeyRow).order_by(col(ApiKeyRow.id)))
+        for row, tenant, owner in session.exec(query)
     ]

@@ -30,7 +30,7 @@ from billing.web.api import (
 )
 from billing.web.bodies import Route
 from billing.web.deps import Wired
-from billing.web.desk import entrance, portal
+from billing.web.desk import entrance, owner, portal, portal_access, portal_money
 from billing.web.door import Page
 from billing.web.pages import docs, health, pay
 from billing.web.paths import needs_rule
@@ -65,6 +65,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     compliance.router,
     entrance.router,
     portal.router,
+    portal_money.router,
+    portal_access.router,
+    owner.router,
 )
 
 

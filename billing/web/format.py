@@ -1,11 +1,11 @@
 """How pages write amounts, times and quantities: the one place for it. All are filters in templates too."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from billing.core.money import Money, decimal_text, half_even
-from billing.core.period import FOREVER
+from billing.core.period import FOREVER, Span, month_of
 
 NOTHING: Final = "–"
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -28,16 +28,39 @@ def units(value: int, exponent: int) -> str:
     return grouped(decimal_text(value, exponent))
 
 
-def day(at: datetime | None) -> str:
-    """`1 Oct 2026`, in UTC."""
-    if at is None or at >= FOREVER:
+def percent(basis_points: int) -> str:
+    """`2.5 %`."""
+    text = decimal_text(basis_points, 2).rstrip("0").rstrip(".")
+    return f"{text} %"
+
+
+def day(at: date | None) -> str:
+    """`1 Oct 2026`; of a moment its day in UTC."""
+    if at is None or (isinstance(at, datetime) and at >= FOREVER):
         return NOTHING
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
+
+
+def days(of: Span) -> str:
+    """A span by its days, shorter within a month: `1 – 31 Oct 2026`."""
+    last = of.end - timedelta(seconds=1)
+    if (of.start.year, of.start.month) == (last.year, last.month):
+        return f"{of.start.day} – {day(last)}" if of.start.day != last.day else day(last)
+    return f"{day(of.start)} – {day(last)}"
 
 
 def moment(at: datetime | None) -> str:
     """`1 Oct 2026, 14:03 UTC`."""
     return NOTHING if at is None or at >= FOREVER else f"{day(at)}, {at:%H:%M} UTC"
+
+
+def recent_months(now: datetime, count: int) -> list[str]:
+    """This month and the ones before it, as `2026-10`: for a choice."""
+    found, current = [], month_of(now)
+    for _ in range(count):
+        found.append(f"{current.start:%Y-%m}")
+        current = month_of(current.start - timedelta(days=1))
+    return found
 
 
 def iso(at: datetime) -> str:
@@ -60,6 +83,7 @@ def short(text: str) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "grouped": grouped, "amount": amount, "units": units, "day": day, "moment": moment, "iso": iso, "hours": hours,
-    "count_text": count, "short": short,
+    "grouped": grouped, "amount": amount, "units": units, "day": day, "moment": moment, "days": days,
+    "iso": iso, "hours": hours,
+    "count_text": count, "short": short, "percent": percent,
 }  # fmt: skip

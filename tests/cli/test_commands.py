@@ -50,7 +50,7 @@ def test_help_and_version_load_nothing_heavy() -> None:
 
 
 KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
-    ("apikey", "list"): ((), {"prefix", "name", "role", "tenant", "created_at", "last_used_at", "revoked_at"}),
+    ("apikey", "list"): ((), {"prefix", "name", "role", "tenant", "owner", "created_at", "last_used_at", "revoked_at"}),
     ("audit",): ((), {"checked", "skipped", "findings"}),
     ("chain", "deploy-plan"): (("anvil",), {"chain", "chain_id", "to", "value", "data", "factory", "implementation", "treasury", "treasury_kind", "flusher", "deployed"}),
     ("chain", "inspect"): (("0x" + "12" * 20,), {"what", "is", "invoice", "transfers"}),

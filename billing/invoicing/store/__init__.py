@@ -155,7 +155,8 @@ def _line_row(invoice_id: int, position: int, line: DraftLine) -> dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which invoices to list; what is None does not filter. They come by age, after the row `after_id`."""
+    """Which invoices to list; what is None does not filter. They come by age, after the row `after_id`; with `before_id` the newest
+    come first, from before that row on (0: from the newest)."""
 
     number: str | None = None
     ids: Sequence[int] | None = None
@@ -165,6 +166,7 @@ class Filter:
     pay_token: str | None = None
     after_id: int = 0
     limit: int | None = None
+    before_id: int | None = None
 
 
 def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
@@ -174,8 +176,10 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
         .join(TenantRow, col(TenantRow.id) == InvoiceRow.tenant_id)
         .join(PaymentAddressRow, col(PaymentAddressRow.invoice_id) == InvoiceRow.id, isouter=True)
         .where(col(InvoiceRow.id) > only.after_id)
-        .order_by(col(InvoiceRow.id))
+        .order_by(col(InvoiceRow.id) if only.before_id is None else col(InvoiceRow.id).desc())
     )
+    if only.before_id:
+        query = query.where(col(InvoiceRow.id) < only.before_id)
     if only.ids is not None:
         query = query.where(col(InvoiceRow.id).in_(only.ids))
     for column, wanted in (

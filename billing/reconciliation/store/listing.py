@@ -45,6 +45,19 @@ def payments(
         where.append("coalesce(i.tenant_id, d.tenant_id, p.tenant_id) = :tenant")
         values["tenant"] = tenant_id
     sql = f"{_PAYMENTS} WHERE {' AND '.join(where)} ORDER BY t.id LIMIT :limit"
+    return _read(session, sql, values)
+
+
+def newest(session: Session, tenant_id: int, *, before_id: int, limit: int) -> list[dict[str, Any]]:
+    """What came in for a tenant, the newest first, from before a row on (0: from the newest)."""
+    sql = (
+        f"{_PAYMENTS} WHERE (t.id < :before OR :before = 0) AND a.kind IS DISTINCT FROM 'treasury' AND a.id IS NOT NULL"
+        " AND coalesce(i.tenant_id, d.tenant_id, p.tenant_id) = :tenant ORDER BY t.id DESC LIMIT :limit"
+    )
+    return _read(session, sql, {"before": before_id, "tenant": tenant_id, "limit": limit})
+
+
+def _read(session: Session, sql: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for row in session.execute(text(sql), values):
         one = dict(row._mapping)

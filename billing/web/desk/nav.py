@@ -25,13 +25,21 @@ class Area:
 PORTAL: Final = Area(
     "Portal",
     frozenset({KeyRole.TENANT}),
-    (Link("Overview", "/portal"),),
+    (
+        Link("Overview", "/portal"),
+        Link("Usage", "/portal/usage"),
+        Link("Invoices", "/portal/invoices"),
+        Link("Payments", "/portal/payments"),
+        Link("Credit", "/portal/credit"),
+        Link("API keys", "/portal/keys"),
+        Link("Contacts", "/portal/contacts"),
+    ),
 )
 
 OWNER: Final = Area(
     "Owner",
     frozenset({KeyRole.OWNER}),
-    (),
+    (Link("Overview", "/owner"), Link("Statements", "/owner/statements"), Link("Payouts", "/owner/payouts")),
 )
 
 FINANCE: Final = Area(
