@@ -196,9 +196,8 @@ def listed(session: Session, only: Filter = Filter()) -> list[Invoice]:
     lost = writeoffs.given_up(session, [row.id for row, _, _ in found if row.id is not None])
     noted = notes.sums(session, [row.id for row, _, _ in found if row.id is not None])
     replaced = {row.replaces_id for row, _, _ in found if row.replaces_id is not None}
-    numbers = dict(
-        session.exec(select(col(InvoiceRow.id), col(InvoiceRow.number)).where(col(InvoiceRow.id).in_(replaced))).all()
-    )
+    named = select(col(InvoiceRow.id), col(InvoiceRow.number)).where(col(InvoiceRow.id).in_(replaced))
+    numbers = dict(session.exec(named).all()) if replaced else {}
     return [
         Invoice(
             id=row.id or 0,
