@@ -24,7 +24,8 @@ from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
-from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
+from billing.web import limits
+from billing.web.limits import Limiter
 from billing.web.render import Pages
 
 LIMIT_MAX: Final = 200
@@ -59,7 +60,8 @@ class Wired:
         self.doorkeeper: Doorkeeper = app.doorkeeper
         self.issuer_name = app.settings.issuer.name
         self.sends_mail = bool(app.settings.mail.host)
-        self.asks = Limiter(ASKS_AT_ONCE, ASKS_PER_SECOND)
+        self.asks = Limiter(limits.ASKS_AT_ONCE, limits.ASKS_PER_SECOND)
+        self.by_key = Limiter(limits.KEY_BURST, limits.KEY_PER_SECOND)
         self.rules = app.rules
         self.pages, self.schema = pages, schema
 
