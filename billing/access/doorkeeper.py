@@ -17,6 +17,7 @@ from billing.access.login import (
     digest_of,
     is_token,
     new_token,
+    person,
 )
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
@@ -84,7 +85,7 @@ class Doorkeeper:
             if link is None:
                 return None
             store.open_session(session, token, link, now, now + LIFE)
-            actor = f"web:{link.holder.name} ({token.prefix})"
+            actor = person(link.holder.name, link.holder.tenant or link.holder.owner)
             record(session, Deed(now, actor, "login.enter", f"login {token.prefix}", details={"link": link.prefix}))
         return Opened(token.plain, link.holder, now + LIFE)
 

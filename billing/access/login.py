@@ -84,6 +84,11 @@ class Opened:
     expires_at: datetime
 
 
+def person(name: str, account: str) -> str:
+    """For the audit trail: the same in all sessions of somebody."""
+    return f"web:{name} of {account}" if account else f"web:{name}"
+
+
 def new_token() -> NewToken:
     prefix = secrets.token_hex(4)
     plain = prefix + secrets.token_urlsafe(32)

@@ -284,9 +284,9 @@ def bearer(session: Session, digest: str, now: datetime) -> Bearer | None:
 
 
 def keys(
-    session: Session, *, tenant_id: int | None = None, after_id: int = 0, limit: int | None = None
+    session: Session, *, tenant_id: int | None = None, prefix: str = "", after_id: int = 0, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """What may be shown of all keys, or of a tenant's, by age: never the digest."""
+    """What may be shown of all keys, of a tenant's, or of one, by age: never the digest."""
     query = (
         select(ApiKeyRow, TenantRow.slug, OwnerRow.slug)
         .join(TenantRow, col(TenantRow.id) == ApiKeyRow.tenant_id, isouter=True)
@@ -297,6 +297,8 @@ def keys(
     )
     if tenant_id is not None:
         query = query.where(ApiKeyRow.tenant_id == tenant_id)
+    if prefix:
+        query = query.where(ApiKeyRow.prefix == prefix)
     return [
         {
             "id": row.id or 0,

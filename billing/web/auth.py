@@ -1,6 +1,7 @@
 """Who is calling, and what they may. Every route of the API names its roles by one of the rules below, and every page behind
 sign-in by a rule of the same kind (web/door.py)."""
 
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -14,7 +15,7 @@ from billing.core.errors import NotFound
 from billing.db.engine import Session
 from billing.tenants.keys import Bearer, KeyRole
 from billing.web import store
-from billing.web.deps import Web
+from billing.web.deps import Web, Wired
 
 REALM: Final = 'Bearer realm="stablemeter"'
 
@@ -48,6 +49,11 @@ class Caller:
             return self.bearer.tenant_id
         return None if slug is None else store.tenant_id(session, slug)
 
+    def require_owner(self, slug: str) -> None:
+        """Raises NotFound for another owner than the key's, just as for an unknown one."""
+        if self.bearer.role is KeyRole.OWNER and slug != self.bearer.owner:
+            raise NotFound(f"there is no owner {slug}")
+
     def may_see(self, tenant_id: int) -> bool:
         return self.bearer.role in _STAFF or (self.bearer.role is KeyRole.TENANT and self.bearer.tenant_id == tenant_id)
 
@@ -73,7 +79,17 @@ class Allow(Rule):
             raise HTTPException(HTTPStatus.UNAUTHORIZED, "the API key is not known, or was revoked", headers)
         if bearer.role not in self.roles:
             raise HTTPException(HTTPStatus.FORBIDDEN, f"a key with the role {bearer.role} may not do this")
-        return Caller(bearer, credentials.credentials.split("_")[1])
+        key = credentials.credentials.split("_")[1]
+        slow_down(web, key)
+        return Caller(bearer, key)
+
+
+def slow_down(web: Wired, key: str) -> None:
+    """Raises 429 for a key, or a session, that asks too often, wherever it asks from."""
+    wait = web.by_key.wait_for(key, time.monotonic())
+    if wait:
+        headers = {"Retry-After": str(wait)}
+        raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, "too many requests with this key", headers)
 
 
 Operator = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR))]
@@ -87,6 +103,15 @@ Desk = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.FINANCE))]
 
 Pusher = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.GATEWAY))]
 """Pushes events."""
+
+KeyReader = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.AUDITOR, KeyRole.TENANT))]
+"""Reads which API keys there are; a tenant its own."""
+
+KeyHolder = Annotated[Caller, Depends(Allow(KeyRole.OPERATOR, KeyRole.TENANT))]
+"""Ends API keys; a tenant its own."""
+
+StaffOrOwner = Annotated[Caller, Depends(Allow(*_STAFF, KeyRole.OWNER))]
+"""Reads what concerns owners; an owner its own."""
 
 Staff = Annotated[Caller, Depends(Allow(*_STAFF))]
 """Reads what concerns all tenants."""

@@ -27,7 +27,8 @@ from billing.reports.reporter import Reporter
 from billing.signals.gauger import Gauger
 from billing.tenants.registrar import Registrar
 from billing.treasury.payee import Screen
-from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
+from billing.web import limits
+from billing.web.limits import Limiter
 from billing.web.render import Pages
 from billing.web.streams import Streams
 
@@ -65,7 +66,8 @@ class Wired:
         self.doorkeeper: Doorkeeper = app.doorkeeper
         self.issuer_name = app.settings.issuer.name
         self.sends_mail = bool(app.settings.mail.host)
-        self.asks = Limiter(ASKS_AT_ONCE, ASKS_PER_SECOND)
+        self.asks = Limiter(limits.ASKS_AT_ONCE, limits.ASKS_PER_SECOND)
+        self.by_key = Limiter(limits.KEY_BURST, limits.KEY_PER_SECOND)
         self.rules = app.rules
         self.screen: Screen = app.screener.payee_on
         self.pages, self.schema = pages, schema

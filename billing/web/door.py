@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 from starlette.exceptions import HTTPException
 
-from billing.access.login import Holder, Opened, Session, form_token, is_form_token, new_token
+from billing.access.login import Holder, Opened, Session, form_token, is_form_token, new_token, person
 from billing.tenants.keys import Bearer, KeyRole
-from billing.web.auth import Caller, Rule
+from billing.web.auth import Caller, Rule, slow_down
 from billing.web.deps import Web, Wired
 from billing.web.forms import SAFE, TOKEN_FIELD, Form, Posted
 
@@ -34,7 +34,8 @@ class Visitor(Caller):
 
     @property
     def actor(self) -> str:
-        return f"web:{self.bearer.name} ({self.key})"
+        """The person, whichever of its sessions this is: where two must agree, one is not two."""
+        return person(self.bearer.name, self.bearer.tenant or self.bearer.owner)
 
     @property
     def role(self) -> KeyRole:
@@ -65,6 +66,7 @@ class Page(Rule):
         if session.holder.role not in self.roles:
             raise HTTPException(HTTPStatus.FORBIDDEN, f"this page is not for the role {session.holder.role}")
         require_ours(web, request, form, plain)
+        slow_down(web, f"session {session.prefix}")
         return Visitor(_bearer(session), session.prefix, request=request, form=form, token=form_token(plain))
 
 

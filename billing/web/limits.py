@@ -6,6 +6,9 @@ from typing import Final
 
 BURST: Final = 300
 PER_SECOND: Final = 50
+KEY_BURST: Final = 600
+KEY_PER_SECOND: Final = 100
+"""With one API key, or in one session, from wherever."""
 ASKS_AT_ONCE: Final = 10
 ASKS_PER_SECOND: Final = 1 / 60
 """Links by e-mail, as one address may ask for them."""
@@ -27,8 +30,10 @@ class Limiter:
         Callers from this machine are not limited: they are its own monitors, or a proxy that does not tell for whom it asks.
         """
         caller = network(address)
-        if caller is None:
-            return 0
+        return 0 if caller is None else self.wait_for(caller, now, cost)
+
+    def wait_for(self, caller: str, now: float, cost: int = 1) -> int:
+        """The same for whoever is told apart otherwise than by address."""
         due = max(self._due.pop(caller, now), now)
         early = due - now - (self._burst - 1) / self._per_second
         self._due[caller] = due if early > 0 else due + cost / self._per_second

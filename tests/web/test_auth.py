@@ -1,5 +1,6 @@
 """Who may call what. The matrix is checked for every route that the application has, so that a new one needs a rule."""
 
+from collections import defaultdict
 from typing import Any, Final
 
 import pytest
@@ -7,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from sqlalchemy import text
 
+from billing.access.login import WITH_PAGES
 from billing.bootstrap import App
 from billing.core.onchain import Address
 from billing.core.period import month
@@ -15,6 +17,7 @@ from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
 from billing.web.auth import rule_of
+from tests.web.browser import Browser, browser
 from tests.web.client import Client, client
 from tests.web.scene import Scene
 
@@ -70,7 +73,10 @@ RULES: Final = {
     ("GET", "/api/v1/closes/{period}/files/{name}"): STAFF,
     ("POST", "/api/v1/closes"): {F},
     ("GET", "/api/v1/owners"): STAFF,
-    ("GET", "/api/v1/owners/{slug}/statement"): STAFF,
+    ("GET", "/api/v1/owners/{slug}/statement"): {*STAFF, KeyRole.OWNER},
+    ("GET", "/api/v1/keys"): {O, A, T},
+    ("POST", "/api/v1/keys"): {O},
+    ("POST", "/api/v1/keys/{prefix}/revoke"): {O, T},
     ("GET", "/api/v1/owners/{slug}/payees"): STAFF,
     ("POST", "/api/v1/owners/{slug}/payees"): {F},
     ("POST", "/api/v1/owners/{slug}/confirm-payee"): {F},
@@ -102,6 +108,21 @@ PAGES: Final = {
     ("GET", "/home"): {*EVERYBODY, KeyRole.OWNER},
     ("POST", "/logout"): {*EVERYBODY, KeyRole.OWNER},
     ("GET", "/portal"): {T},
+    ("GET", "/portal/usage"): {T},
+    ("GET", "/portal/invoices"): {T},
+    ("GET", "/portal/payments"): {T},
+    ("GET", "/portal/credit"): {T},
+    ("GET", "/portal/deposit-document"): {T},
+    ("GET", "/portal/keys"): {T},
+    ("POST", "/portal/keys"): {T},
+    ("POST", "/portal/keys/{prefix}/revoke"): {T},
+    ("GET", "/portal/contacts"): {T},
+    ("POST", "/portal/contacts"): {T},
+    ("POST", "/portal/contacts/{contact}/remove"): {T},
+    ("GET", "/owner"): {KeyRole.OWNER},
+    ("GET", "/owner/statements"): {KeyRole.OWNER},
+    ("GET", "/owner/statement-file"): {KeyRole.OWNER},
+    ("GET", "/owner/payouts"): {KeyRole.OWNER},
 }
 """Who may open which page behind sign-in."""
 
@@ -151,10 +172,13 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     },
     ("POST", "/api/v1/payees/{payee}/confirm"): {"reason": "called back"},
     ("POST", "/api/v1/payees/{payee}/revoke"): {"reason": "moved"},
+    ("POST", "/api/v1/keys"): {"name": "new", "role": "tenant", "tenant": "acme"},
+    ("POST", "/api/v1/keys/{prefix}/revoke"): {},
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
     "/api/v1/owners/{slug}/statement": "?period=2026-10",
+    "/owner/statement-file": "?month=2026-10",
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
     "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
     "/api/v1/reports/statement": "?tenant=acme&period=2026-10",
@@ -194,6 +218,10 @@ def test_the_rule_that_a_route_names_is_the_one_of_the_matrix(app: App) -> None:
 NOTE: Final = "INV-CN-000001"
 
 
+SPARE: Final = [""]
+"""The prefix of a key of acme's that nobody uses: for those who may revoke one."""
+
+
 def called(one: Client, method: str, path: str, number: str, row: int = 1) -> int:
     """`row` is what this caller decides about, where a decision is made once."""
     reference = "fans" if "maintenance" in path else "lease-acme"
@@ -207,6 +235,8 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
         "report": "journal",
         "period": "2026-11",
         "name": "journal.csv",
+        "prefix": SPARE[0],
+        "contact": 1,
     }
     if path.startswith("/api/v1/credit-notes/"):
         places["number"] = NOTE
@@ -216,7 +246,9 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
         body["reference"] = one.key[4:12] or "letter"
     if path == "/api/v1/payees" and body:
         body["address"] = f"0x{row}" + "b" * 39
-    return one.ask(method, url, json=body).status_code if body else one.ask(method, url).status_code
+    if (method, path) in BODIES:
+        return one.ask(method, url, json=body).status_code
+    return one.ask(method, url).status_code
 
 
 def test_every_role_on_every_route(scene: Scene) -> None:
@@ -240,6 +272,7 @@ def test_every_role_on_every_route(scene: Scene) -> None:
         )
     scene.over(month(2026, 12))
     scene.app.closer.close(month(2026, 11), actor="test")
+    SPARE[0] = scene.app.registrar.create_key(name="spare", role=T, tenant="acme", actor="test")[4:12]
     callers = {
         role: scene.client(role, "acme" if role is T else "", "acme" if role is KeyRole.OWNER else "")
         for role in KeyRole
@@ -253,6 +286,41 @@ def test_every_role_on_every_route(scene: Scene) -> None:
                 assert status in (200, 201, 204), (role, method, path, status)
             else:
                 assert status == 403, (role, method, path, status)
+
+
+def test_every_role_on_every_page(scene: Scene) -> None:
+    """The same with sessions. Nobody is sent to the door; a session opens no route of the API, and a key no page."""
+    scene.invoiced("acme")
+    scene.deposit("acme")
+    scene.app.owner_registrar.add(Owner("acme", "Acme"), fee_basis_points=0, actor="test")
+    people = {
+        role: browser(
+            scene.app, role, tenant="acme" if role is T else "", owner="acme" if role is KeyRole.OWNER else ""
+        )
+        for role in sorted(WITH_PAGES)
+    }
+    everybody = people[T]
+    everybody.get("/portal/keys")
+    SPARE[0] = scene.app.registrar.create_key(name="spare", role=T, tenant="acme", actor="test")[4:12]
+    key = scene.client(O)
+    for (method, path), allowed in sorted(PAGES.items(), key=lambda one: (one[0][1] == "/logout", one)):
+        url = path.format(prefix=SPARE[0], contact=1) + QUERIES.get(path, "")
+        for stranger in (Browser(everybody.api), key):
+            answer = stranger.ask(method, url, **({} if method == "GET" else {"data": {"a": "b"}}))
+            assert (answer.status_code, answer.headers["Location"]) == (303, "/login"), path
+        for role, person in people.items():
+            if method == "GET":
+                status = person.get(url).status_code
+            else:
+                person.get({T: "/portal/keys", KeyRole.OWNER: "/owner"}.get(role, "/home"))
+                status = person.post(url, {"name": "x", "email": "x@acme.example"}).status_code
+            assert status in ((200, 303) if role in allowed else (403,)), (role, method, path, status)
+
+
+def test_a_session_opens_no_route_of_the_api(scene: Scene) -> None:
+    person = browser(scene.app, O)
+    for method, path in sorted(RULES):
+        assert person.ask(method, path.format_map(defaultdict(lambda: "1"))).status_code == 401, path
 
 
 @pytest.mark.parametrize(
@@ -314,7 +382,8 @@ def test_another_tenants_things_are_as_unknown_as_things_that_do_not_exist(scene
         ("/api/v1/tenants/{slug}/runway", "", "beta", "nobody"),
         ("/api/v1/reports/statement", "?period=2026-11&tenant={number}", "beta", "nobody"),
     )
-    assert {path for path, *_ in tried} == {path for (_, path), roles in RULES.items() if T in roles}
+    elsewhere = {"/api/v1/keys", "/api/v1/keys/{prefix}/revoke"}  # tests/web/test_keys.py
+    assert {path for path, *_ in tried} | elsewhere == {path for (_, path), roles in RULES.items() if T in roles}
     for route, query, theirs, nobodys in tried:
         path = route + query
         answers = [acme.get(path.format(number=name, slug=name)) for name in (theirs, nobodys)]

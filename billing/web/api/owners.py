@@ -19,7 +19,7 @@ from billing.owners.payout import Payee
 from billing.owners.store import payees, settled
 from billing.reports.owners import Statement, statements
 from billing.reports.reporter import Format
-from billing.web.auth import Finance, Staff
+from billing.web.auth import Finance, Staff, StaffOrOwner
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
@@ -146,8 +146,9 @@ def list_owners(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) -
 
 @router.get("/{slug}/statement", summary="An owner's statement of a month")
 def owner_statement(
-    web: Web, caller: Staff, slug: Annotated[Slug, Path()], query: Annotated[StatementQuery, Query()]
+    web: Web, caller: StaffOrOwner, slug: Annotated[Slug, Path()], query: Annotated[StatementQuery, Query()]
 ) -> StatementOut:
+    caller.require_owner(slug)
     with web.database.transaction() as session:
         found = statements(session, slug, parse_month(query.period))
     return StatementOut(owner=slug, period=query.period, currencies=[_currency(one) for one in found])

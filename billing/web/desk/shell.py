@@ -34,7 +34,7 @@ from billing.web.desk import nav
 from billing.web.desk.nav import Area, Link
 from billing.web.door import FLASH_COOKIE, FLASH_SECONDS, Visitor, cookie_name, drop_cookie, fresh_once, set_cookie
 from billing.web.forms import ONCE_FIELD
-from billing.web.idempotency import Joined
+from billing.web.idempotency import KEPT_FOR, Joined
 
 FORM_PREFIX: Final = "form:"
 
@@ -136,4 +136,5 @@ def done_once(web: Wired, visitor: Visitor, write: Callable[[Joined], str]) -> s
             return before.body
         said = write(Joined(session))
         store.keep_answer(session, visitor.key, FORM_PREFIX + key, 303, said)
+        store.forget_answers(session, web.clock.now() - KEPT_FOR)
     return said
