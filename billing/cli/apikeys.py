@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, say, show
 from billing.cli.options import AsJson
 
 app = typer.Typer(help="Keys for the HTTP API: create, list, revoke.", no_args_is_help=True)
@@ -17,6 +17,7 @@ def create(
         str, typer.Option(help="operator, finance, auditor, tenant or gateway (pushes events, nothing else)")
     ],
     tenant: Annotated[str, typer.Option(help="For role tenant: which one")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once, and only its digest is kept."""
     from billing.core.errors import Invalid
@@ -25,7 +26,8 @@ def create(
     if role not in list(KeyRole):
         raise Invalid(f"--role {role!r} is no role", remedy=", ".join(KeyRole))
     with application() as one:
-        typer.echo(one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, actor=actor()))
+        key = one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, actor=actor())
+    say(key, as_json, name=name, role=role, tenant=tenant or None, key=key)
 
 
 @app.command("list")
