@@ -1,8 +1,6 @@
 """Stablemeter: meters GPU-hours, bills them in stablecoins, and proves that both are the same money."""
 
+from typing import Final
 
-def version() -> str:
-    """Of the installed distribution. Looked up when somebody asks: it takes longer than most commands' help."""
-    from importlib import metadata
-
-    return metadata.version("stablemeter")
+__version__: Final = "0.1.0"
+"""Also in pyproject.toml: asking the installed distribution takes longer than printing all help."""

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from billing import __version__
 from billing.bootstrap.ground import Ground
 from billing.signals.gauger import Gauger
 
@@ -11,7 +12,5 @@ class SignalParts(Ground):
 
     @cached_property
     def gauger(self) -> Gauger:
-        from billing import version
-
         settings = self.settings
-        return Gauger(self.database, self.clock, settings.data_dir, settings.archive_directories, version())
+        return Gauger(self.database, self.clock, settings.data_dir, settings.archive_directories, __version__)

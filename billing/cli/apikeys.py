@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, say, show
 from billing.cli.options import AsJson
 
 app = typer.Typer(help="Keys for the HTTP API: create, list, revoke.", no_args_is_help=True)
@@ -18,6 +18,7 @@ def create(
     ],
     tenant: Annotated[str, typer.Option(help="For role tenant: which one")] = "",
     owner: Annotated[str, typer.Option(help="For role owner: which one")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Make a key. It is shown once, and only its digest is kept."""
     from billing.core.errors import Invalid
@@ -26,8 +27,8 @@ def create(
     if role not in list(KeyRole):
         raise Invalid(f"--role {role!r} is no role", remedy=", ".join(KeyRole))
     with application() as one:
-        plain = one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, owner=owner, actor=actor())
-        typer.echo(plain)
+        key = one.registrar.create_key(name=name, role=KeyRole(role), tenant=tenant, owner=owner, actor=actor())
+    say(key, as_json, name=name, role=role, tenant=tenant or None, owner=owner or None, key=key)
 
 
 @app.command("list")

@@ -6,85 +6,31 @@ from typing import Annotated
 
 import typer
 
-from billing.cli import (
-    apikeys,
-    books,
-    chains,
-    compliance,
-    database,
-    devices,
-    exports,
-    invoices,
-    leases,
-    logins,
-    maintenance,
-    meter,
-    notices,
-    operate,
-    owners,
-    payments,
-    payouts,
-    prepaid,
-    prices,
-    refunds,
-    sweep,
-    tenants,
-    usage,
-    verify,
-    wallet,
-)
+from billing.cli import books, operate, payments, verify
 from billing.cli.context import set_config
+from billing.cli.nouns import Nouns
 from billing.core.errors import StablemeterError
 
 app = typer.Typer(
     name="stablemeter",
+    cls=Nouns,
     help="Meters GPU-hours, bills them in stablecoins, and proves that both are the same money.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-for commands, name in (
-    (database.app, "db"),
-    (tenants.app, "tenant"),
-    (prices.app, "price"),
-    (leases.app, "lease"),
-    (maintenance.app, "maintenance"),
-    (devices.app, "device"),
-    (meter.app, "meter"),
-    (usage.app, "usage"),
-    (invoices.app, "invoice"),
-    (wallet.app, "wallet"),
-    (chains.app, "chain"),
-    (payments.app, "payment"),
-    (payments.exceptions, "exception"),
-    (notices.app, "notice"),
-    (compliance.app, "compliance"),
-    (refunds.payees, "payee"),
-    (refunds.app, "refund"),
-    (sweep.app, "sweep"),
-    (sweep.treasury, "treasury"),
-    (books.ledger, "ledger"),
-    (books.books, "books"),
-    (exports.app, "export"),
-    (owners.app, "owner"),
-    (apikeys.app, "apikey"),
-    (logins.app, "login"),
-):
-    app.add_typer(commands, name=name)
 operate.add_to(app)
 verify.add_to(app)
 books.add_to(app)
 payments.add_to(app)
-payouts.add_to(owners.app)
-prepaid.add_to(tenants.app)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from billing import version as installed
+        from billing import __version__
 
-        typer.echo(f"stablemeter {installed()}")
+        typer.echo(f"stablemeter {__version__}")
         raise typer.Exit
 
 

@@ -48,6 +48,7 @@ def close(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what keeps the month open, and close nothing")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Close the books of a month: nothing is booked into it any more, and its files never change. Exit code 1 when something may
     still change in it."""
@@ -58,11 +59,14 @@ def close(
         if dry_run:
             blockers = one.closer.blockers(month)
             rows = [{"keeps_open": line} for line in blockers]
-            show(rows, ("keeps_open",), as_json=False, empty=f"{period} can be closed")
+            show(rows, ("keeps_open",), as_json=as_json, empty=f"{period} can be closed")
             if blockers:
                 raise typer.Exit(1)
             return
         found = one.closer.close(month, actor=actor())
+    if as_json:
+        show_json(_told(found))
+        return
     typer.echo(f"the books of {period} are closed; {len(found.carried)} open questions are carried on")
     if found.usage is not None:
         typer.echo(f"usage is frozen: {found.usage.charges} charges, digest {found.usage.digest}")

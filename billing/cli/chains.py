@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, progress, show, show_json
+from billing.cli.context import actor, application, progress, say, show, show_json
 from billing.cli.options import AsJson, Why
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ app = typer.Typer(help="Chains: sync, status, resume, rewind, inspect, presets, 
 
 
 @app.command()
-def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> None:
+def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "", as_json: AsJson = False) -> None:
     """Read every chain up to its head, then reconcile."""
     from billing.core.errors import StablemeterError
 
+    rows: list[dict[str, Any]] = []
     with application() as one:
         for chain_id in ids(one, name):
             try:
@@ -30,11 +31,17 @@ def sync(name: Annotated[str, typer.Argument(help="Only this chain")] = "") -> N
             except StablemeterError as error:
                 chain = next(chain.name for chain in one.chains if chain.chain_id == chain_id)
                 raise type(error)(f"chain {chain}: {error.what}", remedy=error.remedy) from None
-            typer.echo(
+            told = (
                 f"{watcher.chain.name}: {done.blocks} blocks, {done.transfers} transfers, {done.reorgs} reorganisations"
             )
+            if not as_json:
+                typer.echo(told)
+            row = {"blocks": done.blocks, "transfers": done.transfers, "reorganisations": done.reorgs}
+            rows.append({"chain": watcher.chain.name, **row})
         settled = one.reconciler.tick()
-    typer.echo(f"{settled.booked} booked, {settled.reversed} taken back, {settled.exceptions} wait for a person")
+    told = f"{settled.booked} booked, {settled.reversed} taken back, {settled.exceptions} wait for a person"
+    facts = {"booked": settled.booked, "reversed": settled.reversed, "exceptions": settled.exceptions}
+    say(told, as_json, chains=rows, **facts)
 
 
 def _read(one: "App", chain_id: int) -> "tuple[Progress, Watcher]":

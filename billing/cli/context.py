@@ -50,7 +50,9 @@ def load_settings() -> "Settings":
 def application(*, schema: bool = True) -> "Iterator[App]":
     """The application for one command. An embedded database is brought up to date by itself; others must be current."""
     from billing.bootstrap import build
+    from billing.cli import nearest
     from billing.core.clock import SystemClock
+    from billing.core.errors import NotFound
     from billing.db import migrate
 
     app = build(load_settings(), SystemClock())
@@ -60,6 +62,8 @@ def application(*, schema: bool = True) -> "Iterator[App]":
         elif schema:
             app.require_current_schema()
         yield app
+    except NotFound as error:
+        raise nearest.told(error, app) from None
     finally:
         app.close()
 
@@ -111,6 +115,14 @@ def show_json(value: Any) -> None:
     import orjson
 
     typer.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode())
+
+
+def say(message: str, as_json: bool, **facts: Any) -> None:
+    """What was done: a sentence for people, or the facts of it as JSON."""
+    if as_json:
+        show_json(facts)
+    else:
+        typer.echo(message)
 
 
 def cell(value: Any) -> str:

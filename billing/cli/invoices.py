@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, say, show, show_json
 from billing.cli.options import AnyPeriod, AsJson, Reason, write_file
 
 if TYPE_CHECKING:
@@ -266,21 +266,32 @@ def show_(
 
 
 @app.command()
-def void(number: str, reason: Annotated[str, typer.Option(help="Why; on the credit note")]) -> None:
+def void(
+    number: str, reason: Annotated[str, typer.Option(help="Why; on the credit note")], as_json: AsJson = False
+) -> None:
     """Take an open invoice back with a credit note. Its usage may be invoiced again."""
     with application() as one:
         note = one.issuer.void(number, reason=reason, actor=actor())
-    typer.echo(f"{number} is void; credit note {note}")
+    say(f"{number} is void; credit note {note}", as_json, number=number, status="void", credit_note=note)
 
 
 @app.command("write-off")
-def write_off(number: str, reason: Reason) -> None:
+def write_off(number: str, reason: Reason, as_json: AsJson = False) -> None:
     """Give up what remains on an open invoice: it is uncollectible. A payment that comes all the same is taken."""
     from billing.core.money import Money
 
     with application() as one:
         invoice = one.abandoner.write_off(number, reason=reason, actor=actor())
-    typer.echo(f"{number} is {invoice.status}: {Money(invoice.remaining, invoice.currency)} are given up")
+    given_up = Money(invoice.remaining, invoice.currency)
+    told = f"{number} is {invoice.status}: {given_up} are given up"
+    say(
+        told,
+        as_json,
+        number=number,
+        status=invoice.status.value,
+        given_up=given_up.text(),
+        currency=given_up.asset.code,
+    )
 
 
 @app.command()
@@ -289,6 +300,7 @@ def credit(
     reason: Annotated[str, typer.Option(help="Why; on the credit note")],
     line: Annotated[int | None, typer.Option(help="Off which line; default: spread over all lines")] = None,
     amount: Annotated[str, typer.Option(help="How much, before tax; default: all that is left")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Take something off an open or paid invoice with a credit note. What was paid beyond the rest becomes the tenant's credit;
     the usage stays charged."""
@@ -307,7 +319,9 @@ def credit(
         with one.database.transaction() as session:
             invoice = store.by_number(session, number)
     left = decimal_text(max(0, invoice.remaining), currency.exponent)
-    typer.echo(f"credit note {note}; {number} is {invoice.status.value}, {left} {currency.code} remains")
+    status = invoice.status.value
+    told = f"credit note {note}; {number} is {status}, {left} {currency.code} remains"
+    say(told, as_json, credit_note=note, number=number, status=status, remaining=left, currency=currency.code)
 
 
 @app.command()

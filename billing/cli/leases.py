@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show
-from billing.cli.options import AsJson, Reason, span
+from billing.cli.context import actor, application, say, show
+from billing.cli.options import AsJson, Reason, about, read_bytes, span
 
 app = typer.Typer(help="Leases: add, end, list.", no_args_is_help=True)
 
@@ -19,6 +19,7 @@ def add(
     host: Annotated[list[str] | None, typer.Option(help="A host, with all its GPUs; repeat")] = None,
     gpu: Annotated[list[str] | None, typer.Option(help="A GPU by UUID; repeat")] = None,
     reference: Annotated[str, typer.Option(help="The contract's name; default: made up")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Let GPUs to a tenant: all of the named ones, or none."""
     with application() as one:
@@ -26,7 +27,8 @@ def add(
             tenant, span(start, end), hosts=host or [], uuids=gpu or [], reference=reference, actor=actor()
         )
         one.collector.apply_changes()
-    typer.echo(f"lease {leases[0].reference}: {len(leases)} GPUs to {tenant}")
+    name = leases[0].reference
+    say(f"lease {name}: {len(leases)} GPUs to {tenant}", as_json, reference=name, tenant=tenant, gpus=len(leases))
 
 
 @app.command("import")
@@ -35,22 +37,17 @@ def import_(
         Path, typer.Argument(help="CSV with tenant, host or gpu, from, to, reference; header in any order")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Let GPUs as a file says: all lines, or none. An empty `to` is open; lines of one reference are one lease."""
-    from billing.core.errors import Invalid
-
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise Invalid(f"{file} cannot be read: {error.strerror}") from None
+    content = read_bytes(file)
     with application() as one:
-        try:
+        with about(file, "nothing was let"):
             done = one.lease_importer.read(content, dry_run=dry_run, actor=actor())
-        except Invalid as error:
-            raise Invalid(f"{file.name}: {error}", remedy="nothing was let") from None
         if not dry_run:
             one.collector.apply_changes()
-    typer.echo(f"{done.leases} leases, {done.gpus} GPUs{': the file is fine, nothing was changed' if dry_run else ''}")
+    told = f"{done.leases} leases, {done.gpus} GPUs{': the file is fine, nothing was changed' if dry_run else ''}"
+    say(told, as_json, leases=done.leases, gpus=done.gpus, dry_run=dry_run)
 
 
 @app.command("end")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, say, show
 from billing.cli.options import AsJson, Why
 
 app = typer.Typer(help="Sign-in to the pages: make links, list and end sessions.", no_args_is_help=True)
@@ -17,6 +17,7 @@ def link(
     tenant: Annotated[str, typer.Option("--tenant", help="For role tenant: which one")] = "",
     owner: Annotated[str, typer.Option("--owner", help="For role owner: which one")] = "",
     minutes: Annotated[int, typer.Option("--minutes", help="How long it works, at most 1440")] = 60,
+    as_json: AsJson = False,
 ) -> None:
     """Make a link that signs somebody in, once. It is shown once, and only its digest is kept: hand it over safely."""
     from billing.access.login import Holder
@@ -27,7 +28,8 @@ def link(
         raise Invalid(f"--role {role!r} is no role", remedy="operator, finance, auditor, tenant, owner")
     holder = Holder(name, KeyRole(role), tenant, owner)
     with application() as one:
-        typer.echo(one.doorkeeper.issue(holder, minutes=minutes, actor=actor()))
+        found = one.doorkeeper.issue(holder, minutes=minutes, actor=actor())
+    say(found, as_json, name=name, role=role, tenant=tenant or None, owner=owner or None, link=found)
 
 
 @app.command("list")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, say, show
 from billing.cli.options import AsJson, Reason, span
 
 app = typer.Typer(help="Maintenance windows: add, end, cancel, list.", no_args_is_help=True)
@@ -23,6 +23,7 @@ def add(
     gpu: Annotated[list[str] | None, typer.Option(help="A GPU by UUID; repeat")] = None,
     reference: Annotated[str, typer.Option(help="A name for it; default: made up")] = "",
     adjust: Adjust = False,
+    as_json: AsJson = False,
 ) -> None:
     """Announce a window. Leased time in it is not billed; what tenants without a lease were seen to use still is."""
     from billing.metering.excluder import Announcement
@@ -31,7 +32,7 @@ def add(
         wanted = Announcement(span(start, end), reason, host or [], gpu or [], reference, adjust)
         name = one.excluder.announce(wanted, actor=actor())
         changed = one.collector.apply_changes()
-    typer.echo(f"maintenance {name}; {changed} devices changed")
+    say(f"maintenance {name}; {changed} devices changed", as_json, reference=name, devices_changed=changed)
 
 
 @app.command("end")

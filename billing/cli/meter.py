@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from billing.cli import exclusions
-from billing.cli.context import application, progress, show, show_json
+from billing.cli.context import application, progress, say, show, show_json
 from billing.cli.options import AsJson, span
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def collect(
     start: Annotated[str, typer.Option("--from", help="Start (RFC 3339); left out: what is due")] = "",
     end: Annotated[str, typer.Option("--to", help="End (RFC 3339)")] = "",
     source: Annotated[list[str] | None, typer.Option(help="Only this source; repeat")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Read windows: those that are due, or by hand those of a span, also when they were read before."""
     from billing.core.errors import Invalid
@@ -45,9 +46,14 @@ def collect(
             hours = -(-(wanted.seconds[1] - wanted.seconds[0]) // HOUR) * len(source or one.settings.metering.sources)
             with _bar(hours) as advance:
                 outcome = one.collector.collect(wanted, source or [], advance)
-    typer.echo(
+    say(
         f"{outcome.windows} windows read, {outcome.unchanged} unchanged, {outcome.samples} samples, "
-        f"{outcome.failures} sources failed"
+        f"{outcome.failures} sources failed",
+        as_json,
+        windows=outcome.windows,
+        unchanged=outcome.unchanged,
+        samples=outcome.samples,
+        failures=outcome.failures,
     )
     if outcome.failures:
         raise typer.Exit(1)

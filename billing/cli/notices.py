@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show
+from billing.cli.context import actor, application, say, show
 from billing.cli.options import AsJson
 
 app = typer.Typer(help="Notices to webhooks: list, deliver, replay.", no_args_is_help=True)
@@ -46,11 +46,12 @@ def list_(
 
 
 @app.command()
-def deliver() -> None:
+def deliver(as_json: AsJson = False) -> None:
     """Send what is due now, as the daemon does. Exit code 1 when a receiver did not take something."""
     with application() as one:
         done = one.deliverer.tick()
-    typer.echo(f"{done.delivered} delivered, {done.failed} to be tried again, {done.dead} dead")
+    told = f"{done.delivered} delivered, {done.failed} to be tried again, {done.dead} dead"
+    say(told, as_json, delivered=done.delivered, failed=done.failed, dead=done.dead)
     if done.failed or done.dead:
         raise typer.Exit(1)
 
@@ -61,6 +62,7 @@ def replay(
         int | None, typer.Argument(min=1, max=2**63 - 1, help="The notice's id; leave out with --dead")
     ] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Everything that is dead")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send again: one notice to everyone who gets it, or all that is dead. Receivers know it by its id."""
     from billing.core.errors import Invalid
@@ -69,4 +71,4 @@ def replay(
         raise Invalid("name a notice, or --dead", remedy="see: stablemeter notice list")
     with application() as one:
         count = one.deliverer.replay(number, actor=actor())
-    typer.echo(f"{count} deliveries are due again")
+    say(f"{count} deliveries are due again", as_json, deliveries=count)

@@ -1,14 +1,16 @@
 """Options that several commands take."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from billing.core.period import Span
+
+FILE_BYTES_MAX: Final = 64 << 20
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 AnyPeriod = Annotated[
@@ -46,6 +48,17 @@ def read_file(path: Path) -> str:
         raise Invalid(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from None
 
 
+@contextmanager
+def about(path: Path, remedy: str = "") -> "Iterator[None]":
+    """What is wrong with a file that was named is told with its name."""
+    from billing.core.errors import Invalid
+
+    try:
+        yield
+    except Invalid as error:
+        raise Invalid(f"{path.name}: {error}", remedy=remedy) from None
+
+
 def write_file(path: Path, content: Iterable[bytes]) -> None:
     """Write a file that was named on the command line, part by part: all of it, or nothing. Raises Unavailable."""
     from billing.core.errors import Unavailable
@@ -68,9 +81,14 @@ def write_file(path: Path, content: Iterable[bytes]) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
+    """A file that was named on the command line. A larger one is not read into memory. Raises Invalid."""
     from billing.core.errors import Invalid
 
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > FILE_BYTES_MAX:
+        raise Invalid(f"{path} is larger than {FILE_BYTES_MAX >> 20} MiB", remedy="give it in several files")
+    return content

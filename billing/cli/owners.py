@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, say, show, show_json
 from billing.cli.exports import Output
 from billing.cli.exports import _known as known
 from billing.cli.exports import _write as write
-from billing.cli.options import AsJson, Period, Why, read_bytes, span
+from billing.cli.options import AsJson, Period, Why, about, read_bytes, span
 
 app = typer.Typer(help="Owners of GPUs: their shares, what they earned, and what they are paid.", no_args_is_help=True)
 
@@ -127,17 +127,14 @@ def end_share(
 def import_(
     file: Annotated[Path, typer.Argument(help="CSV with owner, host or gpu, share, from, to; header in any order")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check; change nothing")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Give shares as a file says: all lines, or none. An empty `to` is open."""
-    from billing.core.errors import Invalid
-
     content = read_bytes(file)
-    with application() as one:
-        try:
-            done = one.share_importer.read(content, dry_run=dry_run, actor=actor())
-        except Invalid as error:
-            raise Invalid(f"{file.name}: {error}", remedy="no share was given") from None
-    typer.echo(f"{done.lines} shares of {done.gpus} GPUs{': the file is fine, nothing was changed' if dry_run else ''}")
+    with application() as one, about(file, "no share was given"):
+        done = one.share_importer.read(content, dry_run=dry_run, actor=actor())
+    told = f"{done.lines} shares of {done.gpus} GPUs{': the file is fine, nothing was changed' if dry_run else ''}"
+    say(told, as_json, shares=done.lines, gpus=done.gpus, dry_run=dry_run)
 
 
 @app.command()
@@ -158,14 +155,13 @@ def fee(
 
 
 @app.command()
-def settle() -> None:
+def settle(as_json: AsJson = False) -> None:
     """Book what owners are owed more, or less, than was booked before. The daemon does so every hour."""
     with application() as one:
         done = one.settler.settle(everything=True, actor=actor())
-    if not done.lines:
-        typer.echo(f"nothing to settle: {done.invoices} invoices were looked at")
-        return
-    typer.echo(f"{done.lines} lines settled in {done.entries} entries: {done.invoices} invoices were looked at")
+    told = f"{done.lines} lines settled in {done.entries} entries" if done.lines else "nothing to settle"
+    facts = {"lines": done.lines, "entries": done.entries, "invoices": done.invoices}
+    say(f"{told}: {done.invoices} invoices were looked at", as_json, **facts)
 
 
 @app.command()

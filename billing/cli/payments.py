@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, cell, show, show_json
+from billing.cli.context import actor, application, cell, say, show, show_json
 from billing.cli.options import AsJson, Reason
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ def resolve(
     ] = None,
     tenant: Annotated[str, typer.Option(help="Whose money it is, when that is not known, or another one's")] = "",
     rate: Annotated[str, typer.Option(help="What one token is worth, when no feed could say: 0.998")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Decide. What is booked is told; nothing is ever sent from here."""
     from billing.core.errors import Invalid
@@ -184,7 +185,13 @@ def resolve(
         else:
             done = one.resolver.resolve(numbers[0], Resolution(how), reason=reason, actor=actor(), credited=credited)
     what = "exception" if len(numbers) == 1 else "exceptions"
-    typer.echo(f"{what} {', '.join(map(str, numbers))} resolved: {done}")
+    say(
+        f"{what} {', '.join(map(str, numbers))} resolved: {done}",
+        as_json,
+        exceptions=numbers,
+        resolution=how,
+        done=done,
+    )
 
 
 def _to(text: str) -> "To":
@@ -198,13 +205,20 @@ def _to(text: str) -> "To":
     return To(number, amount)
 
 
-def reconcile() -> None:
+def reconcile(as_json: AsJson = False) -> None:
     """Match what came in with invoices, book it, and take back what left the chain."""
     with application() as one:
         done = one.reconciler.tick()
-    typer.echo(
+    say(
         f"{done.booked} booked, {done.reversed} taken back, {done.invoices_paid} invoices paid, "
-        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person, {done.waiting} for an answer"
+        f"{done.invoices_reopened} reopened, {done.exceptions} wait for a person, {done.waiting} for an answer",
+        as_json,
+        booked=done.booked,
+        reversed=done.reversed,
+        paid=done.invoices_paid,
+        reopened=done.invoices_reopened,
+        exceptions=done.exceptions,
+        waiting=done.waiting,
     )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, say, show, show_json
 from billing.cli.options import AsJson, Why, write_file
 
 if TYPE_CHECKING:
@@ -17,14 +17,15 @@ Place = Annotated[str, typer.Argument(help="The chain")]
 To = Annotated[str, typer.Argument(help="The address, 0x and 40 hex digits")]
 
 
-def payee(name: str, chain: Place, address: To, reason: Why) -> None:
+def payee(name: str, chain: Place, address: To, reason: Why, as_json: AsJson = False) -> None:
     """Propose where an owner is paid on a chain. It counts once somebody else confirmed it."""
     from billing.core.onchain import checksum, parse_address
 
     place = parse_address(address)
     with application() as one:
         one.payer.propose(name, _chain(one, chain).chain_id, place, reason=reason, actor=actor())
-    typer.echo(f"owner {name}: {checksum(place)} is proposed; somebody else confirms it: owner confirm-payee")
+    told = f"owner {name}: {checksum(place)} is proposed; somebody else confirms it: owner confirm-payee"
+    say(told, as_json, owner=name, chain=chain, address=checksum(place))
 
 
 def confirm_payee(name: str, chain: Place, address: To, reason: Why) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, cell, show, show_json
+from billing.cli.context import actor, application, cell, say, show, show_json
 from billing.cli.options import AsJson, Reason, Why, write_file
 
 if TYPE_CHECKING:
@@ -80,13 +80,15 @@ def grant(
     amount: Annotated[str, typer.Argument(help="In the currency of the prices, like 100.00")],
     reason: Why,
     reference: Annotated[str, typer.Option(help="Its name on invoices; default: one is made up")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Give a tenant promotional credit. Invoices use it before money that was paid."""
     from billing.invoicing.granter import Gift
 
     with application() as one:
         given = one.granter.grant(Gift(name, amount, reason, reference), actor=actor())
-    typer.echo(f"{name} was given {given.amount}: {given.reference}")
+    told = f"{name} was given {given.amount}: {given.reference}"
+    say(told, as_json, tenant=name, amount=str(given.amount), reference=given.reference)
 
 
 @credits_.command("list")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, say, show, show_json
 from billing.cli.options import AsJson, Reason, write_file
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ def propose(
     ],
     chain: Annotated[str, typer.Option(help="The chain")],
     reason: Reason,
+    as_json: AsJson = False,
 ) -> None:
     """Name an address. Somebody else must confirm it before anything is planned to it."""
     with application() as one:
         found = one.cashier.propose(tenant, _chain(one, chain).chain_id, address, reason=reason, actor=actor())
-    typer.echo(f"payee {found.id} is proposed; somebody else confirms it: stablemeter payee confirm {found.id}")
+    told = f"payee {found.id} is proposed; somebody else confirms it: stablemeter payee confirm {found.id}"
+    say(told, as_json, id=found.id, tenant=tenant, chain=chain, address=address)
 
 
 @payees.command()
@@ -123,11 +125,12 @@ def credit(
     tenant: Annotated[str, typer.Argument(help="Whose credit it is")],
     amount: Annotated[str, typer.Argument(help="How much of it, in the invoices' currency: 50.00")],
     reason: Reason,
+    as_json: AsJson = False,
 ) -> None:
     """Owe a tenant's credit back in the tokens that it came in. It cannot be used on invoices any more."""
     with application() as one:
         done = one.refunder.owe_credit(tenant, amount, reason=reason, actor=actor())
-    typer.echo(f"owed back: {done}")
+    say(f"owed back: {done}", as_json, tenant=tenant, owed=done)
 
 
 @app.command()

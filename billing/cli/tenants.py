@@ -265,14 +265,13 @@ def _available(prepaid: "Prepaid | None") -> str | None:
 @app.command("show")
 def show_(name: str, as_json: AsJson = False) -> None:
     """One tenant, with its credit."""
-    from billing.core.errors import NotFound
     from billing.invoicing.store import credit
+    from billing.tenants import store
 
-    found = next((row for row in _rows() if row["slug"] == name), None)
-    if found is None:
-        raise NotFound(f"there is no tenant {name}", remedy="see: stablemeter tenant list")
     with application() as one, one.database.transaction() as session:
-        found["credits"] = credit.credits_of(session, found["id"])
+        tenant_id = store.by_slug(session, name).id
+        held = credit.credits_of(session, tenant_id)
+    found = {**next(row for row in _rows() if row["id"] == tenant_id), "credits": held}
     if as_json:
         show_json(found)
         return
