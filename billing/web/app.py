@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from billing.bootstrap import App
 from billing.db import migrate
-from billing.web import auth, errors
+from billing.web import auth, errors, examples
 from billing.web.api import (
     closes,
     compliance,
@@ -20,10 +20,15 @@ from billing.web.api import (
     exclusions,
     invoices,
     leases,
+    ledger,
+    notices,
+    operations,
     owners,
     payees,
     payments,
+    plans,
     prepaid,
+    prices,
     reports,
     tenants,
     usage,
@@ -59,6 +64,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     closes.router,
     owners.router,
     compliance.router,
+    prices.router,
+    ledger.router,
+    operations.router,
+    notices.router,
+    plans.router,
 )
 
 
@@ -75,6 +85,7 @@ def create_app(app: App) -> FastAPI:
         routes=[route for router in ROUTERS for route in router.routes],
     )
     api.state.wired = Wired(app, Pages(), migrate.newest())
+    examples.add_to(api)
     require_rules(api)
     errors.install(api)
     api.add_middleware(Shield)

@@ -117,7 +117,7 @@ def test_an_address_needs_two_people_and_only_the_confirmed_one_is_paid(made: Wo
 
 def test_nobody_is_paid_at_our_own_address_or_a_token(made: World) -> None:
     for place in (made.treasury, made.usdc, Address("0x" + "0" * 40)):
-        with pytest.raises(Invalid, match="nobody (is paid there|holds the zero address)"):
+        with pytest.raises(Invalid, match=r"nobody (is paid there|holds the zero address)"):
             made.app.payer.propose("north", CHAIN, place, reason="r", actor="cli:a")
 
 
