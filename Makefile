@@ -37,8 +37,9 @@ contracts: setup-dev $(VENV)/slither.stamp ## Rebuild the contracts, compare the
 	@$(BIN)/python contracts/analyse.py
 	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
 
-docs: setup-dev ## Write the pages that are made from the code (commands, settings, metrics)
+docs: setup-dev ## Write what is made from the code (commands, settings, metrics, the examples of the API)
 	@$(BIN)/python -m billing.cli.reference
+	@$(BIN)/python -m tests.web.examples
 
 states: setup-dev ## Write the lifecycle diagrams into ARCHITECTURE.md
 	@$(BIN)/python -m tests.house.states

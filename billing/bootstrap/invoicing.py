@@ -80,6 +80,16 @@ class InvoicingParts(MeteringParts):
         return Dunner(self.database, self.clock, steps, self._fences.invoicer)
 
     @cached_property
+    def wants(self) -> dict[str, Wants]:
+        """What each receiver of notices is told, by its name."""
+        wants = {one.name: Wants(frozenset(kind.value for kind in one.types)) for one in self.settings.webhooks}
+        wants |= {one.name: Wants(frozenset(kind.value for kind in one.types)) for one in self.settings.programs}
+        if self.settings.mail.host:
+            kinds = frozenset(kind.value for kind in {*self.settings.mail.types, *MAIL_ONLY})
+            wants["mail"] = Wants(kinds, by_mail=True)
+        return wants
+
+    @cached_property
     def deliverer(self) -> Deliverer:
         """Loads the HTTP library."""
         from billing.notices.mail import MailReceiver, MailServer
@@ -91,15 +101,10 @@ class InvoicingParts(MeteringParts):
             WebhookReceiver(one.name, one.url.get_secret_value(), [key.get_secret_value() for key in one.secrets])
             for one in hooks
         ]
-        wants = {one.name: Wants(frozenset(kind.value for kind in one.types)) for one in hooks}
-        for one in self.settings.programs:
-            receivers.append(ProgramReceiver(one.name, one.program))
-            wants[one.name] = Wants(frozenset(kind.value for kind in one.types))
+        receivers += [ProgramReceiver(one.name, one.program) for one in self.settings.programs]
         mail = self.settings.mail
         if mail.host:
             server = MailServer(mail.host, mail.port, mail.security, mail.username, mail.password.get_secret_value())
             receivers.append(MailReceiver(server, mail.sender, self.settings.issuer.name, self.doorkeeper.link_for))
-            kinds = frozenset(kind.value for kind in {*mail.types, *MAIL_ONLY})
-            wants[MailReceiver.name] = Wants(kinds, by_mail=True)
         self._closing += [receiver.close for receiver in receivers]
-        return Deliverer(self.database, self.clock, receivers, wants, self._fences.invoicer)
+        return Deliverer(self.database, self.clock, receivers, self.wants, self._fences.invoicer)

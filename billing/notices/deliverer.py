@@ -86,13 +86,17 @@ class Deliverer:
 
     def replay(self, notice_id: int | None, *, actor: str) -> int:
         """Send a notice again, or with None everything that is dead. Raises NotFound when there is nothing to send."""
-        now = self._clock.now()
-        with self._database.transaction() as session:
-            ids = [] if notice_id is None else [notice_id]
-            count = store.replay(session, now, notice_ids=ids, dead=notice_id is None)
-            if not count:
-                what = "nothing is dead" if notice_id is None else f"notice {notice_id} was sent to nobody"
-                raise NotFound(what, remedy="see: stablemeter notice list")
-            subject = "dead notices" if notice_id is None else f"notice {notice_id}"
-            record(session, Deed(now, actor, "notice.replay", subject, details={"deliveries": count}))
-        return count
+        return replay(self._database, self._clock.now(), notice_id, actor=actor)
+
+
+def replay(database: Database, now: datetime, notice_id: int | None, *, actor: str) -> int:
+    """As of the method: it needs no receivers."""
+    with database.transaction() as session:
+        ids = [] if notice_id is None else [notice_id]
+        count = store.replay(session, now, notice_ids=ids, dead=notice_id is None)
+        if not count:
+            what = "nothing is dead" if notice_id is None else f"notice {notice_id} was sent to nobody"
+            raise NotFound(what, remedy="see: stablemeter notice list")
+        subject = "dead notices" if notice_id is None else f"notice {notice_id}"
+        record(session, Deed(now, actor, "notice.replay", subject, details={"deliveries": count}))
+    return count

@@ -156,3 +156,21 @@ def listed(session: Session, *, state: str | None = None, after_id: int = 0, lim
         {"after": after_id, "state": state, "limit": limit},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+def deliveries(
+    session: Session, *, state: str | None = None, after_id: int = 0, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """A row for each notice and receiver, oldest first, page by page: `row` is where it stands in that order. A notice that nobody
+    receives has a row too."""
+    rows = session.execute(
+        text(
+            "SELECT * FROM (SELECT row_number() OVER (ORDER BY n.id, d.receiver) AS row, n.id AS notice, n.message_id, n.type,"
+            " n.subject, t.slug AS tenant, n.created_at, d.receiver, d.state, d.attempts, d.answer,"
+            " CASE WHEN d.state = 'waiting' THEN d.due_at END AS next_attempt_at"
+            " FROM notice n LEFT JOIN delivery d ON d.notice_id = n.id LEFT JOIN tenant t ON t.id = n.tenant_id"
+            " WHERE CAST(:state AS text) IS NULL OR d.state = :state) AS told WHERE row > :after ORDER BY row LIMIT :limit"
+        ),
+        {"after": after_id, "state": state, "limit": limit},
+    )
+    return [dict(row) for row in rows.mappings()]

@@ -1,6 +1,6 @@
 """Writes reports."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from billing.compliance.register import Rules
 from billing.core.errors import NotFound
 from billing.core.money import decimal_text
 from billing.core.period import Span
-from billing.db.engine import Database
+from billing.db.engine import Database, Session
 from billing.pricing.store.used import used
 from billing.reports import books, compliance, owners, store, to_beancount, to_csv, to_json, to_xlsx, usage
 from billing.reports.rows import ReconciliationRow, cells, columns
@@ -31,6 +31,11 @@ class Reporter:
         """`chains` are names by chain id."""
         self._database, self._chains = database, chains
         self._tokens = {(token.chain_id, str(token.address)): token for token in tokens}
+
+    @staticmethod
+    def exponents(session: Session) -> Mapping[str, int]:
+        """Decimals of every asset that was ever booked."""
+        return store.exponents(session)
 
     def reconciliation_rows(self, period: Span) -> list[ReconciliationRow]:
         with self._database.transaction() as session:

@@ -42,6 +42,14 @@ def record_all(session: Session, deeds: Sequence[Deed]) -> None:
     bulk.copy(session, TrailRow, rows)
 
 
+def newest(session: Session, action: str) -> Deed | None:
+    """The last time that something was done."""
+    row = session.exec(
+        select(TrailRow).where(TrailRow.action == action).order_by(col(TrailRow.id).desc()).limit(1)
+    ).first()
+    return None if row is None else Deed(row.at, row.actor, row.action, row.subject, row.reason, row.details)
+
+
 def about(session: Session, subject: str) -> list[Deed]:
     """Everything that was done to a subject, oldest first."""
     rows = session.exec(select(TrailRow).where(TrailRow.subject == subject).order_by(col(TrailRow.id)))

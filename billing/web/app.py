@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from billing.bootstrap import App
 from billing.db import migrate
-from billing.web import auth, errors
+from billing.web import auth, errors, examples
 from billing.web.api import (
     closes,
     compliance,
@@ -21,10 +21,15 @@ from billing.web.api import (
     invoices,
     keys,
     leases,
+    ledger,
+    notices,
+    operations,
     owners,
     payees,
     payments,
+    plans,
     prepaid,
+    prices,
     reports,
     tenants,
     usage,
@@ -65,6 +70,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     owners.router,
     keys.router,
     compliance.router,
+    prices.router,
+    ledger.router,
+    operations.router,
+    notices.router,
+    plans.router,
     entrance.router,
     portal.router,
     portal_money.router,
@@ -89,6 +99,7 @@ def create_app(app: App) -> FastAPI:
     wired.streams = Streams(pay.Versions(wired))
     api.state.wired = wired
     api.state.ending = wired.streams.close
+    examples.add_to(api)
     require_rules(api)
     errors.install(api)
     api.add_middleware(Shield)

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Generic, TypeVar
 
@@ -10,23 +10,34 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from billing.access.doorkeeper import Doorkeeper
+from billing.audit.auditor import Auditor
 from billing.bootstrap import App
 from billing.chain.tokens import Listing as TokenListing
-from billing.chain.watcher import Chain
+from billing.chain.watcher import Chain, Watcher
 from billing.closing.closer import Closer
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.events.ingester import Ingester
+from billing.events.meter import Meter
+from billing.events.reporter import EventReporter
 from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
 from billing.invoicing.noter import Noter
+from billing.metering.reporter import MeterReporter
+from billing.notices.store import Wants
+from billing.owners.payer import Payer
 from billing.papers.printer import Printer
+from billing.pricing.rater import Rater
 from billing.reports.owner_printer import OwnerPrinter
 from billing.reports.reporter import Reporter
 from billing.signals.gauger import Gauger
 from billing.tenants.registrar import Registrar
 from billing.treasury.payee import Screen
+from billing.treasury.planner import Planner
+from billing.treasury.repayer import Repayer
+from billing.wallets.accepter import Accepter
+from billing.wallets.wallet import ForwarderWallet
 from billing.web import limits
 from billing.web.limits import Limiter
 from billing.web.render import Pages
@@ -69,6 +80,18 @@ class Wired:
         self.asks = Limiter(limits.ASKS_AT_ONCE, limits.ASKS_PER_SECOND)
         self.by_key = Limiter(limits.KEY_BURST, limits.KEY_PER_SECOND)
         self.rules = app.rules
+        self.rater: Rater = app.rater
+        self.auditor: Auditor = app.auditor
+        self.accepter: Accepter = app.accepter
+        self.meters: tuple[Meter, ...] = app.meters
+        self.meter_reporter: MeterReporter = app.meter_reporter
+        self.event_reporter: EventReporter = app.event_reporter
+        self.receivers: dict[str, Wants] = app.wants
+        self.planner: Planner = app.planner
+        self.repayer: Repayer = app.repayer
+        self.payer: Payer = app.payer
+        self.watchers: Callable[[], Mapping[int, Watcher]] = lambda: app.watchers
+        self.treasury = app.wallet.treasury if isinstance(app.wallet, ForwarderWallet) else None
         self.screen: Screen = app.screener.payee_on
         self.pages, self.schema = pages, schema
         self.streams: Streams  # it looks through this: it is set when the application is put together

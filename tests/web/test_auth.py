@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any, Final
 
+import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -13,6 +14,7 @@ from billing.bootstrap import App
 from billing.core.onchain import Address
 from billing.core.period import month
 from billing.invoicing.goodwill import Wish
+from billing.invoicing.invoice import Invoice
 from billing.owners.share import Owner
 from billing.tenants.keys import KeyRole
 from billing.web.app import create_app, require_rules
@@ -20,6 +22,7 @@ from billing.web.auth import rule_of
 from tests.web.browser import Browser, browser
 from tests.web.client import Client, client
 from tests.web.scene import Scene
+from tests.world import BOOK
 
 O, F, A, T = KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR, KeyRole.TENANT  # noqa: E741
 STAFF: Final = {O, F, A}
@@ -91,7 +94,52 @@ RULES: Final = {
     ("POST", "/api/v1/payees/{payee}/confirm"): {O, F},
     ("POST", "/api/v1/payees/{payee}/revoke"): {O, F},
     ("GET", "/api/v1/refunds"): STAFF,
+    ("POST", "/api/v1/refunds"): {O, F},
+    ("POST", "/api/v1/refunds/{refund}/paid"): {O, F},
+    ("POST", "/api/v1/invoices/{number}/write-off"): {F},
+    ("GET", "/api/v1/owners/{slug}/statement.{format}"): STAFF,
+    ("POST", "/api/v1/owners"): {O},
+    ("GET", "/api/v1/owners/{slug}/shares"): STAFF,
+    ("POST", "/api/v1/owners/{slug}/shares"): {O},
+    ("POST", "/api/v1/owners/{slug}/paid"): {F},
+    ("GET", "/api/v1/prices"): STAFF,
+    ("GET", "/api/v1/agreements"): STAFF,
+    ("GET", "/api/v1/price-books"): STAFF,
+    ("GET", "/api/v1/price-books/{book}"): STAFF,
+    ("POST", "/api/v1/price-books/check"): {O, F},
+    ("POST", "/api/v1/price-books"): {F},
+    ("GET", "/api/v1/ledger/trial-balance"): STAFF,
+    ("GET", "/api/v1/reconciliation"): STAFF,
+    ("GET", "/api/v1/audit"): STAFF,
+    ("POST", "/api/v1/audit"): {O, F},
+    ("GET", "/api/v1/chains"): STAFF,
+    ("GET", "/api/v1/sources"): STAFF,
+    ("GET", "/api/v1/coverage"): STAFF,
+    ("GET", "/api/v1/meters"): STAFF,
+    ("GET", "/api/v1/jobs"): STAFF,
+    ("GET", "/api/v1/webhooks"): STAFF,
+    ("GET", "/api/v1/deliveries"): STAFF,
+    ("POST", "/api/v1/notices/{notice}/replay"): {O, F},
+    ("POST", "/api/v1/deliveries/replay-dead"): {O, F},
+    ("GET", "/api/v1/plans/sweep/{chain_id}"): STAFF,
+    ("GET", "/api/v1/plans/sweep/{chain_id}/safe"): STAFF,
+    ("GET", "/api/v1/plans/refunds/{chain_id}"): STAFF,
+    ("GET", "/api/v1/plans/refunds/{chain_id}/safe"): STAFF,
+    ("GET", "/api/v1/plans/payouts/{chain_id}"): STAFF,
+    ("GET", "/api/v1/plans/payouts/{chain_id}/safe"): STAFF,
 }
+REFUSED: Final = {
+    ("GET", "/api/v1/plans/sweep/{chain_id}"): 503,
+    ("GET", "/api/v1/plans/sweep/{chain_id}/safe"): 503,
+    ("GET", "/api/v1/plans/refunds/{chain_id}/safe"): 409,
+    ("GET", "/api/v1/plans/payouts/{chain_id}/safe"): 409,
+    ("POST", "/api/v1/refunds"): 409,
+    ("POST", "/api/v1/refunds/{refund}/paid"): 404,
+    ("POST", "/api/v1/owners/{slug}/paid"): 404,
+    ("POST", "/api/v1/notices/{notice}/replay"): 404,
+    ("POST", "/api/v1/deliveries/replay-dead"): 404,
+}
+"""What who may ask is told here, where there is no node and nothing to pay."""
 PUBLIC: Final = {
     "/healthz", "/readyz", "/metrics", "/api/docs", "/api/openapi.json", "/static/{name}",
     "/pay/{token}", "/pay/{token}/status", "/pay/{token}/document", "/pay/{token}/invoice.pdf",
@@ -174,11 +222,26 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/payees/{payee}/revoke"): {"reason": "moved"},
     ("POST", "/api/v1/keys"): {"name": "new", "role": "tenant", "tenant": "acme"},
     ("POST", "/api/v1/keys/{prefix}/revoke"): {},
+    ("POST", "/api/v1/refunds"): {"tenant": "acme", "amount": "999.00", "reason": "they leave"},
+    ("POST", "/api/v1/refunds/{refund}/paid"): {"tx_hash": "0x" + "12" * 32},
+    ("POST", "/api/v1/invoices/{number}/write-off"): {"reason": "insolvent"},
+    ("POST", "/api/v1/owners"): {"slug": "south", "name": "South"},
+    ("POST", "/api/v1/owners/{slug}/shares"): {"share": "1/3", "from": "2026-10-01", "gpus": ["GPU-acme"]},
+    ("POST", "/api/v1/owners/{slug}/paid"): {"tx_hash": "0x" + "12" * 32, "reason": "October"},
+    ("POST", "/api/v1/price-books/check"): {"content": BOOK},
+    ("POST", "/api/v1/price-books"): {"content": BOOK},
+    ("POST", "/api/v1/audit"): {"chains": False},
+    ("POST", "/api/v1/notices/{notice}/replay"): {},
+    ("POST", "/api/v1/deliveries/replay-dead"): {},
     ("POST", "/api/v1/events"): {"specversion": "1.0", "id": "1", "source": "test", "type": "t", "subject": "acme"},
 }
 QUERIES: Final = {
     "/api/v1/owners/{slug}/statement": "?period=2026-10",
     "/owner/statement-file": "?month=2026-10",
+    "/api/v1/owners/{slug}/statement.{format}": "?period=2026-10",
+    "/api/v1/reconciliation": "?period=2026-10",
+    "/api/v1/plans/payouts/{chain_id}": "?token=USDC",
+    "/api/v1/plans/payouts/{chain_id}/safe": "?token=USDC",
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
     "/api/v1/conservation": "?from=2026-10-01&to=2026-11-01",
     "/api/v1/reports/statement": "?tenant=acme&period=2026-10",
@@ -226,9 +289,12 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
     """`row` is what this caller decides about, where a decision is made once."""
     reference = "fans" if "maintenance" in path else "lease-acme"
     places = {
+def places(path: str, number: str, row: int = 1) -> dict[str, Any]:
+    """What stands in a path. `row` is what this caller decides about, where a decision is made once."""
+    return {
         "slug": "acme",
-        "reference": reference,
-        "number": number,
+        "reference": "fans" if "maintenance" in path else "lease-acme",
+        "number": NOTE if path.startswith("/api/v1/credit-notes/") else number,
         "exclusion": 1 if "accept" in path else 2,
         "exception": row,
         "payee": row,
@@ -237,11 +303,18 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
         "name": "journal.csv",
         "prefix": SPARE[0],
         "contact": 1,
+        "format": "csv",
+        "book": 1,
+        "chain_id": 31337,
+        "refund": 1,
+        "notice": 10**9,
     }
-    if path.startswith("/api/v1/credit-notes/"):
-        places["number"] = NOTE
-    url = path.format(**places) + QUERIES.get(path, "")
-    body = {**BODIES.get((method, path), {})}
+
+
+def asked(one: Client, method: str, path: str, number: str, row: int = 1) -> httpx.Response:
+    url = path.format(**places(path, number, row)) + QUERIES.get(path, "")
+    known = BODIES.get((method, path))
+    body = {**(known or {})}
     if body.get("reference") == "letter of KEY":  # each caller has a paper of its own
         body["reference"] = one.key[4:12] or "letter"
     if path == "/api/v1/payees" and body:
@@ -249,10 +322,15 @@ def called(one: Client, method: str, path: str, number: str, row: int = 1) -> in
     if (method, path) in BODIES:
         return one.ask(method, url, json=body).status_code
     return one.ask(method, url).status_code
+    return one.ask(method, url, json=body) if known is not None else one.ask(method, url)
 
 
-def test_every_role_on_every_route(scene: Scene) -> None:
-    """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
+def called(one: Client, method: str, path: str, number: str, row: int = 1) -> int:
+    return asked(one, method, path, number, row).status_code
+
+
+def prepared(scene: Scene) -> Invoice:
+    """A world in which every route has something to answer, and an invoice of it."""
     (invoice,) = scene.invoiced("acme")
     scene.deposit("acme")
     scene.app.owner_registrar.add(Owner("acme", "Acme"), actor="test")
@@ -277,13 +355,21 @@ def test_every_role_on_every_route(scene: Scene) -> None:
         role: scene.client(role, "acme" if role is T else "", "acme" if role is KeyRole.OWNER else "")
         for role in KeyRole
     }
+    scene.app.auditor.run(chains=False)
+    return invoice
+
+
+def test_every_role_on_every_route(scene: Scene) -> None:
+    """What is allowed works, what is not is 403, and without a key it is 401. Writes come last: they change the scene."""
+    invoice = prepared(scene)
+    callers = {role: scene.client(role, "acme" if role is T else "") for role in KeyRole}
     nobody = Client(create_app(scene.app))
     for (method, path), allowed in sorted(RULES.items()):
         assert called(nobody, method, path, invoice.number) == 401, path
         for role, caller in callers.items():
             status = called(caller, method, path, invoice.number, 2 if role is F else 1)
             if role in allowed:
-                assert status in (200, 201, 204), (role, method, path, status)
+                assert status in (200, 201, 204, REFUSED.get((method, path))), (role, method, path, status)
             else:
                 assert status == 403, (role, method, path, status)
 

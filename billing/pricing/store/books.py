@@ -249,6 +249,20 @@ def prices(session: Session) -> list[dict[str, Any]]:
     ]
 
 
+def applied(session: Session, *, after_id: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+    """The books that were applied, oldest first, without their text."""
+    query = select(PriceBookRow).where(col(PriceBookRow.id) > after_id).order_by(col(PriceBookRow.id)).limit(limit)
+    return [row.model_dump(exclude={"content"}) for row in session.exec(query)]
+
+
+def one(session: Session, book_id: int) -> dict[str, Any]:
+    """A book with its text. Raises NotFound."""
+    row = session.get(PriceBookRow, book_id)
+    if row is None:
+        raise NotFound(f"there is no price book {book_id}")
+    return row.model_dump()
+
+
 def agreements(session: Session) -> list[dict[str, Any]]:
     """The agreements in force, as people list them. Amounts are in the currency's smallest unit."""
     rows = session.exec(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing.core.errors import NotFound
 from billing.core.money import ceil_div, decimal_text
@@ -27,13 +27,16 @@ from billing.invoicing.lifecycle import InvoiceStatus
 from billing.papers.printer import LAYOUT
 from billing.quotes import store as quotes
 from billing.quotes.quote import FeedKey, Quote
+from billing.reconciliation.abandoner import Abandoner
 from billing.reconciliation.valuation import asked, units_at
 from billing.web import store
-from billing.web.auth import Caller, StaffOrTenant
+from billing.web.auth import Caller, Finance, StaffOrTenant
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
-from billing.web.schemas import Slug
+from billing.web.idempotency import Answer, IdempotencyKey, Joined, once
+from billing.web.idempotency import Request as Repeated
+from billing.web.schemas import Name, Slug
 
 router = APIRouter(prefix="/api/v1/invoices", tags=["invoices"], responses=PROBLEM_RESPONSES, route_class=Route)
 
@@ -171,6 +174,25 @@ def get_document(web: Web, caller: StaffOrTenant, number: Number, request: Reque
     if not caller.may_see(tenant_id):
         raise _unknown(number)
     return document_response(request, number, content, digest)
+
+
+class WriteOff(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Name
+
+
+@router.post("/{number}/write-off", summary="Give up what remains on an invoice", response_model=InvoiceOut)
+def write_off(web: Web, caller: Finance, number: Number, body: WriteOff, key: IdempotencyKey = None) -> Response:
+    """It is uncollectible then. A payment that comes all the same is taken."""
+
+    def write(joined: Joined, session: Session) -> Answer:
+        Abandoner(joined, web.clock).write_off(number, reason=body.reason, actor=caller.actor)
+        invoice = visible(session, caller, number)
+        today = Today(web.offered, quotes.newest(session, web.clock.now()))
+        return Answer(200, _out(web, invoice, store.documents(session, [invoice.id])[invoice.id], today))
+
+    return once(web, caller, key, Repeated("POST", f"/api/v1/invoices/{number}/write-off", body), write)
 
 
 def visible(session: Session, caller: Caller, number: str) -> Invoice:

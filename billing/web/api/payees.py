@@ -5,19 +5,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from billing.core.onchain import Address, checksum
+from billing.core.onchain import Address, checksum, parse_hash
 from billing.core.period import rfc3339
 from billing.db.engine import Session
+from billing.reconciliation.refunder import Refunder
 from billing.reconciliation.store import refunds
 from billing.treasury.cashier import Cashier
 from billing.treasury.payee import Payee, PayeeState
+from billing.treasury.repayer import Repayer
 from billing.treasury.store import payees
 from billing.web.auth import Desk, Staff
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
 from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
-from billing.web.schemas import Name, Slug
+from billing.web.schemas import Name, Slug, Text
 
 router = APIRouter(prefix="/api/v1/payees", tags=["payees"], responses=PROBLEM_RESPONSES, route_class=Route)
 owed = APIRouter(prefix="/api/v1/refunds", tags=["refunds"], responses=PROBLEM_RESPONSES, route_class=Route)
@@ -147,6 +149,52 @@ def list_refunds(web: Web, caller: Staff, query: Annotated[RefundQuery, Query()]
         rows = refunds.listed(session, state=state, after_id=query.after("refunds"), limit=query.limit + 1)
     page = sliced("refunds", [(row["id"], row) for row in rows], query.limit)
     return Listing(items=[_refund(web, row) for row in page.rows], next_cursor=page.next_cursor)
+
+
+class Paid(BaseModel):
+    """The treasury's transaction that paid a refund: final, to a confirmed payee, exactly what is owed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tx_hash: Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{64}$")]
+    reason: Text = ""
+
+
+class BookedOut(BaseModel):
+    """`booked` says in words what was booked."""
+
+    booked: str
+
+
+class NewRefund(BaseModel):
+    """So much of a tenant's credit, in the invoices' currency, is owed back in the tokens that it came in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: Slug
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,30}(\.[0-9]{1,18})?$")]
+    reason: Name
+
+
+@owed.post("", summary="Owe credit back", status_code=201, response_model=BookedOut)
+def owe_credit(web: Web, caller: Desk, body: NewRefund, key: IdempotencyKey = None) -> Response:
+    """It cannot be used on invoices any more."""
+
+    def write(joined: Joined, session: Session) -> Answer:
+        done = Refunder(joined, web.clock).owe_credit(body.tenant, body.amount, reason=body.reason, actor=caller.actor)
+        return Answer(201, BookedOut(booked=done))
+
+    return once(web, caller, key, Request("POST", "/api/v1/refunds", body), write)
+
+
+@owed.post("/{refund}/paid", summary="Link what paid a refund", response_model=BookedOut)
+def refund_paid(web: Web, caller: Desk, refund: Id, body: Paid, key: IdempotencyKey = None) -> Response:
+    def write(joined: Joined, session: Session) -> Answer:
+        repayer = Repayer(joined, web.clock, web.screen)
+        done = repayer.paid(refund, parse_hash(body.tx_hash), reason=body.reason, actor=caller.actor)
+        return Answer(200, BookedOut(booked=done))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/refunds/{refund}/paid", body), write)
 
 
 def _refund(web: Wired, row: dict[str, Any]) -> RefundOut:

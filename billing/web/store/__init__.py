@@ -101,6 +101,11 @@ def leases(
     )
 
 
+def roles(session: Session) -> list[dict[str, Any]]:
+    """Who does which kind of work."""
+    return _rows(session, "SELECT name AS role, holder, taken_at AS since, epoch FROM role ORDER BY name", {})
+
+
 def devices(
     session: Session, *, host: str | None, source: str | None, after_id: int, limit: int
 ) -> list[dict[str, Any]]:
