@@ -60,9 +60,8 @@ class ScriptedSource:
     def read(self, window: Seconds) -> Reading:
         self.reads.append(window)
         gap = self.cadence.max_gap_ms // 1000
-        times = [
-            t for t in range(window[0] - gap, window[1] + gap + 1) if t % self.interval == 7 and t > window[0] - gap
-        ]
+        after = window[0] - gap + 1
+        times = range(after + (7 - after) % self.interval, window[1] + gap + 1, self.interval)
         up = [t for t in times if any(a <= t < b for a, b in self.up)]
         reading = Reading(window)
         for key, script in self.devices.items():

@@ -42,6 +42,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            use_native_hstore=False,  # no column is one: nothing to look up when the first connection opens
             connect_args={**_KEEPALIVE, "options": "-c timezone=UTC", "application_name": "stablemeter"},
         )
 

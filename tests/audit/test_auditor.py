@@ -86,7 +86,7 @@ def settled(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """Three invoices on a real chain; the application is closed, so that the database can be copied."""
     name, folder = f"audit{os.getpid()}", tmp_path_factory.mktemp("audit")
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE stablemeter_template")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database=name).render_as_string(hide_password=False)
     with world(url, folder) as made:
         acme, beta, _ = issued(made, "acme", "beta", "gamma")
@@ -111,7 +111,7 @@ def copies(settled: World, postgres: str, tmp_path: Path) -> Iterator[Copies]:
         name = f"audit{os.getpid()}_{next(_numbers)}"
         source = make_url(settled.settings.database.url.get_secret_value())
         with psycopg.connect(postgres, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {source.database}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {source.database} STRATEGY FILE_COPY")
         url = source.set(database=name).render_as_string(hide_password=False)
         archive = tmp_path / name
         shutil.copytree(settled.settings.archive_directories[0], archive)

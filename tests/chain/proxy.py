@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.parts import NO_TLS
+
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 DATE = "Tue, 24 Nov 2026 10:00:00 GMT"
 LATER = "Tue, 24 Nov 2026 10:00:09 GMT"
@@ -40,7 +42,7 @@ class Proxy:
         self.fault: Fault | None = None
         self.played = 0
         self.over = threading.Event()
-        self._client = httpx.Client(timeout=20)
+        self._client = httpx.Client(timeout=20, verify=NO_TLS)
 
     def close(self) -> None:
         self._client.close()

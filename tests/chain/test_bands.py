@@ -38,7 +38,7 @@ def shared(postgres: str) -> Iterator[Database]:
     from sqlalchemy import make_url
 
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE bands_property TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE bands_property TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     database = Database(make_url(postgres).set(database="bands_property").render_as_string(hide_password=False))
     with database.transaction() as session:
         session.execute(text("SET LOCAL session_replication_role = replica"))  # addresses without wallets and invoices

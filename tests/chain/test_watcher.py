@@ -102,7 +102,7 @@ def shared(postgres: str) -> Iterator[Database]:
     from sqlalchemy import make_url
 
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE watcher_property TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE watcher_property TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     database = Database(make_url(postgres).set(database="watcher_property").render_as_string(hide_password=False))
     yield database
     database.close()

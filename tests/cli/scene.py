@@ -110,7 +110,7 @@ class Site:
         server = url.set(database="postgres").render_as_string(hide_password=False)
         copied = url.set(database=name).render_as_string(hide_password=False)
         with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.database}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.database} STRATEGY FILE_COPY")
         shutil.copytree(self.archive, folder / "archive")
         content = self.config.read_text().replace(self.database_url, copied)
         path = folder / "branch.toml"

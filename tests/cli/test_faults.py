@@ -11,7 +11,7 @@ from billing.core.period import rfc3339
 from tests.cli.command import Done, stablemeter
 from tests.cli.scene import Site
 from tests.daemon.process import daemon
-from tests.parts import free_port, http_server, wait_for
+from tests.parts import NO_TLS, free_port, http_server, wait_for
 
 XPRV = "xprv9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPPqjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi"
 EMPTY = "0x" + "12" * 20
@@ -136,7 +136,9 @@ def test_an_rpc_that_lies_about_one_answer_only(site: Site, tmp_path: Path) -> N
         if isinstance(asked, dict) and asked["method"] == "eth_getBlockByNumber":
             made_up = {"number": "0x-1", "hash": "0x12", "parentHash": 7, "timestamp": "soon", "logsBloom": None}
             return 200, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": made_up}).encode()
-        return 200, httpx.post(site.node_url, content=body, headers={"Content-Type": "application/json"}).content
+        return 200, httpx.post(
+            site.node_url, content=body, headers={"Content-Type": "application/json"}, verify=NO_TLS
+        ).content
 
     before = site.state()
     with http_server(lie) as url:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.parts import answers, free_port, wait_for
+from tests.parts import NO_TLS, answers, free_port, wait_for
 
 COMMAND = (sys.executable, "-m", "billing")
 
@@ -48,7 +48,7 @@ class Running:
         wait_for(ready, "the daemon", 60)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", headers=headers, timeout=10)
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=10, verify=NO_TLS)
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 60) -> int:
         self.process.send_signal(number)

@@ -125,7 +125,7 @@ class Site:
 def site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all faults, one after the other."""
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE faults TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE faults TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database="faults").render_as_string(hide_password=False)
     with world(url, tmp_path_factory.mktemp("faults")) as made, proxied(made.url) as proxy:
         (chain,) = made.settings.chains

@@ -33,7 +33,7 @@ class Backup:
         self._url = make_url(made.settings.database.url.get_secret_value())
         self._copy = f"{self._url.database}_backup"
         made.app.close()
-        self._sql(f"CREATE DATABASE {self._copy} TEMPLATE {self._url.database}")
+        self._sql(f"CREATE DATABASE {self._copy} TEMPLATE {self._url.database} STRATEGY FILE_COPY")
         made.again()
 
     def put_back(self) -> None:

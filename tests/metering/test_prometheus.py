@@ -24,7 +24,7 @@ from billing.metering.sources.prometheus import PrometheusSettings, PrometheusSo
 from tests.factories import add_tenants, at, collector, second
 from tests.metering.peers import Asked, Reply, certificate, dripping, matrix, peer, small, success
 from tests.metering.test_collector import rows, usage
-from tests.parts import prometheus, victoriametrics
+from tests.parts import NO_TLS, prometheus, victoriametrics
 
 WINDOW = (second(1), second(2))
 CADENCE = Cadence(60_000, 150_000)
@@ -117,7 +117,9 @@ def test_windows_of_a_real_server_tile(backend: tuple[str, dict[str, Any]]) -> N
 
 
 def relay(server: str, asked: Asked) -> Reply:
-    answer = httpx.request("GET" if "/label/" in asked.path else "POST", server + asked.path, params=dict(asked.form))
+    answer = httpx.request(
+        "GET" if "/label/" in asked.path else "POST", server + asked.path, params=dict(asked.form), verify=NO_TLS
+    )
     return Reply(answer.status_code, answer.content)
 
 

@@ -71,7 +71,7 @@ class Site:
     def copy(self) -> Iterator[App]:
         name = f"books_{next(numbers)}"
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE books_template")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE books_template STRATEGY FILE_COPY")
         url = make_url(self.server).set(database=name).render_as_string(hide_password=False)
         database = self.settings.database.model_copy(update={"url": type(self.settings.database.url)(url)})
         app = build(self.settings.model_copy(update={"database": database}), self.clock)
@@ -88,7 +88,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE books_template TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE books_template TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database="books_template").render_as_string(hide_password=False)
     folder: Path = tmp_path_factory.mktemp("books")
     with world(url, folder) as made:

@@ -145,7 +145,7 @@ _numbers = iter(range(10**6))
 def fresh(postgres: str) -> str:
     name = f"i{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE stablemeter_template")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     return make_url(postgres).set(database=name).render_as_string(hide_password=False)
 
 

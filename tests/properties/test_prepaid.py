@@ -118,7 +118,7 @@ class Site:
         name, folder = f"prepaid_{next(numbers)}", self.folder / f"copy-{next(numbers)}"
         shutil.copytree(self.folder / "template", folder)
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE prepaid_template")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE prepaid_template STRATEGY FILE_COPY")
         clock = ManualClock(at(30, day=31))
         app = application(_named(self.server, name), folder, clock)
         scene = Scene(app, clock)
@@ -137,7 +137,7 @@ def _named(server: str, name: str) -> str:
 @pytest.fixture(scope="module")
 def site(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE prepaid_template TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE prepaid_template TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     folder = tmp_path_factory.mktemp("prepaid")
     clock = ManualClock(at(24, day=31))
     app = application(_named(postgres, "prepaid_template"), folder / "template", clock)

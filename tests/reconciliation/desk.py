@@ -130,7 +130,7 @@ class Site:
 
     def build(self) -> None:
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE stablemeter_template")
+            connection.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE stablemeter_template STRATEGY FILE_COPY")
         clock = ManualClock(at(24, day=31))
         app = application(self._url(TEMPLATE), self.folder / "template", clock)
         _two_months(Scene(app, clock), "acme", "beta")
@@ -140,7 +140,7 @@ class Site:
     def copy(self) -> Iterator[Desk]:
         name = f"desk_{next(numbers)}"
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         shutil.copytree(self.folder / "template", self.folder / name)
         clock = ManualClock(NOW)
         app = application(self._url(name), self.folder / name, clock)

@@ -36,7 +36,7 @@ def made(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     from sqlalchemy import make_url
 
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE reports TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE reports TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database="reports").render_as_string(hide_password=False)
     with world(url, tmp_path_factory.mktemp("reports")) as one:
         acme, beta, _ = issued(one, "acme", "beta", "orbit")

@@ -42,7 +42,7 @@ TEXTS: Final = [f"{name}.{ending}" for name in REPORTS for ending in ("csv", "js
 @contextmanager
 def told(postgres: str, folder: Path) -> Iterator[App]:
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE golden TEMPLATE stablemeter_template")
+        connection.execute("CREATE DATABASE golden TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database="golden").render_as_string(hide_password=False)
     with story(url, folder) as app:
         yield app
