@@ -54,7 +54,10 @@ BY_HAND: Final[dict[tuple[str, str], tuple[int, Any]]] = {
 def record(scene: Scene) -> dict[str, dict[str, Any]]:
     """{method and path: what was asked and answered}, in the order of the routes."""
     invoice = prepared(scene)
-    callers = {role: scene.client(role, "acme" if role is KeyRole.TENANT else "") for role in KeyRole}
+    callers = {
+        role: scene.client(role, "acme" if role is KeyRole.TENANT else "", "acme" if role is KeyRole.OWNER else "")
+        for role in KeyRole
+    }
     found = {}
     for (method, path), allowed in sorted(RULES.items()):
         caller = callers[next(role for role in KeyRole if role in allowed)]
@@ -65,7 +68,9 @@ def record(scene: Scene) -> dict[str, dict[str, Any]]:
         elif answer.headers.get("content-type") == "application/json":
             told = _short(orjson.loads(answer.content))
         found[f"{method} {path}"] = {
-            "path": {name: value for name, value in places(path, invoice.number).items() if f"{{{name}}}" in path},
+            "path": {
+                name: _short(value) for name, value in places(path, invoice.number).items() if f"{{{name}}}" in path
+            },
             "query": dict(parse_qsl(QUERIES.get(path, "").removeprefix("?"))),
             "body": _told(BODIES.get((method, path))),
             "status": status,
@@ -86,6 +91,8 @@ def _short(value: Any) -> Any:
         return [_short(one) for one in value[:1]]
     if isinstance(value, str):
         value = re.sub(r"/pay/[A-Za-z0-9_-]{20,}", "/pay/TOKEN", value)
+        value = re.sub(r"smk_[0-9a-f]{8}_[A-Za-z0-9_-]+", "smk_1a2b3c4d_KEY", value)
+        value = re.sub(r"^[0-9a-f]{8}$", "1a2b3c4d", value)
         return re.sub(r"api:(\w+) \([0-9a-f]{8}\)", r"api:\1 (1a2b3c4d)", value)
     return value
 

@@ -78,7 +78,11 @@ def keys(api: FastAPI) -> dict[str, str]:
     registrar = api.state.wired.registrar
     roles = {
         role: registrar.create_key(
-            name=role.value, role=role, tenant="acme" if role is KeyRole.TENANT else "", actor="t"
+            name=role.value,
+            role=role,
+            tenant="acme" if role is KeyRole.TENANT else "",
+            owner="acme" if role is KeyRole.OWNER else "",
+            actor="t",
         )
         for role in KeyRole
     }

@@ -269,13 +269,14 @@ def owner_statement(
 )
 def owner_statement_file(
     web: Web,
-    caller: Staff,
+    caller: StaffOrOwner,
     slug: Annotated[Slug, Path()],
     file_format: Annotated[StatementFormat, Path(alias="format")],
     query: Annotated[StatementQuery, Query()],
     request: HttpRequest,
 ) -> Response:
     """As PDF it is for the owner; its figures are attached to it."""
+    caller.require_owner(slug)
     period = parse_month(query.period)
 
     def make() -> Iterator[bytes]:
