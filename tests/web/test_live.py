@@ -15,7 +15,7 @@ from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.lifecycle import Disposition
 from billing.web.pages.live import Arrival, ChainTerms, Live, Note, PayState, live, pile
-from billing.web.pages.telling import Voided, confirming, tell, tell_arrival, tell_notes
+from billing.web.pages.telling import Voided, confirming, left, more_lines, tell, tell_arrival, tell_notes
 from tests.factories import at
 
 USD = Asset("USD", 2)
@@ -296,3 +296,18 @@ def test_a_payer_whose_payment_is_held_reads_that_it_is_checked_and_no_more() ->
     words.append(tell_arrival(now.arrivals[0], invoice().currency, {}))
     assert told.tone == "calm" and "being checked" in told.detail and len(words) == 3, "it is said once"
     assert not any(word in " ".join(words).lower() for word in ("sanction", "list", "held", "sender", "compliance"))
+
+
+def test_how_long_a_transfer_still_takes_is_told_where_it_is_known() -> None:
+    waiting = [left(transfer(confirmations=seen), CHAINS[1]) for seen in (1, 6, 11, 12)]
+    assert waiting == ["about 22 seconds to go", "about 12 seconds to go", "about 2 seconds to go", ""]
+    assert left(transfer(), CHAINS[2]) == "", "a chain that marks its blocks tells no time"
+    assert left(transfer(), None) == "" and left(transfer(status=CONFIRMED), CHAINS[1]) == ""
+
+
+def test_lines_that_are_not_on_the_page_are_counted() -> None:
+    assert [more_lines(count) for count in (0, 1, 12)] == [
+        "",
+        "1 more line is in the PDF and in the document.",
+        "12 more lines are in the PDF and in the document.",
+    ]

@@ -350,3 +350,30 @@ def test_a_page_may_be_asked_for_without_its_body(scene: Scene, anybody: Client)
     (invoice,) = scene.invoiced("acme")
     assert anybody.ask("HEAD", f"/pay/{invoice.pay_token}").status_code == 200
     assert anybody.ask("POST", f"/pay/{invoice.pay_token}").status_code == 405
+
+
+def test_a_long_invoice_shows_so_many_lines_and_says_where_the_rest_is(
+    scene: Scene, anybody: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "LINES_MAX", 0)
+    (invoice,) = scene.invoiced("acme")
+    found = page(anybody, invoice)
+    assert "1 more line is in the PDF" in found.text and "NVIDIA H100" not in found.text
+    assert "Amount due 20.00 USD" in found.text
+
+
+def test_the_chart_shows_the_days_of_those_for_whom_it_is_paid_and_of_nobody_else(
+    app: App, scene: Scene, anybody: Client
+) -> None:
+    """Ten hours of the payer and ten of its customer from midnight of the first day."""
+    scene.meter("acme", "north", "beta", hours=30)
+    with app.database.transaction() as session:
+        session.execute(
+            text("UPDATE tenant SET reseller_id = (SELECT id FROM tenant WHERE slug = 'acme') WHERE slug = 'north'")
+        )
+    invoices = {one.tenant: one for one in scene.issue()}
+    assert set(invoices) == {"acme", "beta"}
+    source = anybody.get(f"/pay/{invoices['acme'].pay_token}").text
+    titles = re.findall(r"<title>(\d+ Oct: [0-9.]+)</title>", source)
+    assert titles[:3] == ["1 Oct: 48.00", "2 Oct: 12.00", "3 Oct: 0.00"] and len(titles) == 31
+    assert "at most 48.00 on 1 Oct" in source

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from billing.chain.lifecycle import ChainState
@@ -129,6 +130,33 @@ def tell_arrival(one: Arrival, currency: Asset, chains: Mapping[int, ChainTerms]
     return f"{', '.join(parts) or 'Too little to count'}; {sure}{', after the due date' if one.late else ''}"
 
 
+def tell_rate(token: str, rate: str, currency: Asset, until: str | None) -> str:
+    """What a token counts as while its rate is promised; empty for one that is worth its face value for ever."""
+    if until is None:
+        return ""
+    held = words.moment(until)
+    return f"One {token} counts as {words.rate(rate)} {currency.code} if the payment is in a block before {held}."
+
+
+def tell_counted(terms: ChainTerms | None) -> str:
+    """When a payment counts on a chain."""
+    if terms is None:
+        return ""
+    if terms.needed is None:
+        return f"A payment counts once {terms.name} marks its block as {terms.tag}."
+    blocks = "in its first block" if terms.needed == 1 else f"after {terms.needed} confirmations"
+    about = f", about {words.duration(terms.seconds)}" if terms.seconds else ""
+    return f"A payment counts {blocks}{about}."
+
+
+def tell_behind(network: str, at: datetime) -> str:
+    """That the newest block which was read is old."""
+    return (
+        f"The newest block of {network} that was read here is of {words.moment(at)}."
+        " A payment shows up later than usual; it is not lost."
+    )
+
+
 def confirming(one: Arrival, terms: ChainTerms | None) -> str:
     """How far a transfer is on its way to count."""
     if one.status is not ChainState.SEEN:
@@ -155,6 +183,10 @@ def more_lines(count: int) -> str:
         f"{_count(count, 'more line')} {'is' if count == 1 else 'are'} in the PDF and in the document." if count else ""
     )
 
+
+ADDRESS_CODE: Final = "QR code of the address {address}"
+LINK_CODE: Final = "QR code of a payment link: {amount} {token} on {network}"
+UNKNOWN_COIN: Final = "{units} units of an unknown token"
 
 WALLET: Final = {
     "pay": "Pay {amount} {token} with {wallet}",

@@ -34,7 +34,22 @@ from billing.web.api.invoices import PaymentOption, Today, payment_options
 from billing.web.pages.chart import chart
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
-from billing.web.pages.telling import WALLET, Telling, Voided, left, more_lines, tell, tell_arrival, tell_notes
+from billing.web.pages.telling import (
+    ADDRESS_CODE,
+    LINK_CODE,
+    UNKNOWN_COIN,
+    WALLET,
+    Telling,
+    Voided,
+    left,
+    more_lines,
+    tell,
+    tell_arrival,
+    tell_behind,
+    tell_counted,
+    tell_notes,
+    tell_rate,
+)
 
 RECEIPTS_MAX: Final = 50
 LINES_MAX: Final = 200
@@ -105,20 +120,13 @@ def choices(loaded: Loaded, wanted: str) -> list[Choice]:
             option=option,
             network=network(loaded.chains, option.chain_id),
             amount=words.tokens(int(option.amount_units), option.decimals),
-            rated=_rated(option, loaded.invoice.currency.code),
+            rated=tell_rate(option.token, option.rate, loaded.invoice.currency, option.rate_until),
             chosen=one == chosen,
-            counted=_counted(_terms_of_rest(loaded, option.chain_id)),
+            counted=tell_counted(_terms_of_rest(loaded, option.chain_id)),
             behind=_behind(loaded, option.chain_id),
         )
         for one, option in zip(ids, options, strict=True)
     ]
-
-
-def _rated(option: PaymentOption, currency: str) -> str:
-    if option.rate_until is None:
-        return ""
-    until = words.moment(option.rate_until)
-    return f"One {option.token} counts as {words.rate(option.rate)} {currency} if the payment is in a block before {until}."
 
 
 def _terms_of_rest(loaded: Loaded, chain_id: int) -> ChainTerms | None:
@@ -129,25 +137,9 @@ def _terms_of_rest(loaded: Loaded, chain_id: int) -> ChainTerms | None:
     return terms and terms.of(came + rest)
 
 
-def _counted(terms: ChainTerms | None) -> str:
-    if terms is None:
-        return ""
-    if terms.needed is None:
-        return f"A payment counts once {terms.name} marks its block as {terms.tag}."
-    blocks = "in its first block" if terms.needed == 1 else f"after {terms.needed} confirmations"
-    about = f", about {words.duration(terms.seconds)}" if terms.seconds else ""
-    return f"A payment counts {blocks}{about}."
-
-
 def _behind(loaded: Loaded, chain_id: int) -> str:
     at = loaded.behind.get(chain_id)
-    if at is None:
-        return ""
-    name = network(loaded.chains, chain_id)
-    return (
-        f"The newest block of {name} that was read here is of {words.moment(at)}."
-        " A payment shows up later than usual; it is not lost."
-    )
+    return tell_behind(network(loaded.chains, chain_id), at) if at else ""
 
 
 def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
@@ -248,14 +240,14 @@ def _codes(chosen: Choice | None) -> dict[str, Any]:
         return {}
     option = chosen.option
     return {
-        "address": qr_svg(option.address, f"QR code of the address {option.address}"),
-        "link": qr_svg(option.uri, f"QR code of a payment link: {chosen.amount} {option.token} on {chosen.network}"),
+        "address": qr_svg(option.address, ADDRESS_CODE.format(address=option.address)),
+        "link": qr_svg(option.uri, LINK_CODE.format(amount=chosen.amount, token=option.token, network=chosen.network)),
     }
 
 
 def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
     terms = loaded.chains.get(one.chain_id)
-    unknown = f"{one.units} units of an unknown token"
+    unknown = UNKNOWN_COIN.format(units=one.units)
     known = (
         f"{words.thousands(words.tokens(one.units, one.decimals))} {one.symbol}"
         if one.decimals is not None
