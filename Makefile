@@ -99,10 +99,11 @@ npm:
 	@command -v npm >/dev/null || { echo "Node and npm are needed (they bring anvil, a local EVM node): apt-get install nodejs npm"; exit 1; }
 
 prometheus:
-	@command -v prometheus >/dev/null && command -v promtool >/dev/null && command -v victoria-metrics >/dev/null && exit 0; \
-	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "installing Prometheus and VictoriaMetrics"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus victoria-metrics >/dev/null; \
-	else echo "They are needed for the tests: apt-get install prometheus victoria-metrics"; exit 1; fi
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null && command -v victoria-metrics >/dev/null \
+	  && command -v systemd-analyze >/dev/null && exit 0; \
+	if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "installing Prometheus, VictoriaMetrics and systemd-analyze"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq prometheus victoria-metrics systemd >/dev/null; \
+	else echo "They are needed for the tests: apt-get install prometheus victoria-metrics systemd"; exit 1; fi
 
 chromium:
 	@command -v chromium >/dev/null && exit 0; \

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, show, show_json
+from billing.cli.context import actor, application, busy, show, show_json
 from billing.cli.options import AsJson, Period
 
 if TYPE_CHECKING:
@@ -57,13 +57,15 @@ def close(
     with application() as one:
         month = parse_month(period)
         if dry_run:
-            blockers = one.closer.blockers(month)
+            with busy(f"looking at {period}"):
+                blockers = one.closer.blockers(month)
             rows = [{"keeps_open": line} for line in blockers]
             show(rows, ("keeps_open",), as_json=as_json, empty=f"{period} can be closed")
             if blockers:
                 raise typer.Exit(1)
             return
-        found = one.closer.close(month, actor=actor())
+        with busy(f"closing {period}"):
+            found = one.closer.close(month, actor=actor())
     if as_json:
         show_json(_told(found))
         return
@@ -105,7 +107,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Run every invariant. Exit code 1 when one does not hold, or could not be checked."""
-    with application() as one:
+    with application() as one, busy("checking every invariant"):
         result = one.auditor.run(chains=not offline, actor=actor())
     if as_json:
         show_json(

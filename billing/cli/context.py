@@ -110,6 +110,19 @@ def progress(*columns: "ProgressColumn") -> "Progress":
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
+@contextmanager
+def busy(what: str) -> "Iterator[None]":
+    """Says on standard error what takes a while and for how long, where somebody is looking; it is gone afterwards."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        bar.add_task(what, total=None)
+        yield
+
+
 def show_json(value: Any) -> None:
     """Indented JSON; amounts are text, times RFC 3339."""
     import orjson

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, say, show, show_json
+from billing.cli.context import actor, application, busy, say, show, show_json
 from billing.cli.options import AnyPeriod, AsJson, Reason, write_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def preview(period: AnyPeriod, tenant: Tenant = "", as_json: AsJson = False) -> 
     from billing.invoicing.draft import coverage_text
     from billing.pricing.rating import LineKind
 
-    with application() as one:
+    with application() as one, busy(f"rating {period}"):
         drafted = one.drafter.preview(parse_period(period), tenant)
     rows = [
         {
@@ -119,7 +119,8 @@ def _issue(period: str, tenant: str, as_json: bool, order: str) -> None:
     with application() as one:
         accept_chains(one)
         one.collector.apply_changes()
-        issued = one.issuer.run(parse_period(period), tenant, actor=actor(), purchase_order=order)
+        with busy(f"issuing invoices of {period}"):
+            issued = one.issuer.run(parse_period(period), tenant, actor=actor(), purchase_order=order)
         rows = [_row(one, invoice) for invoice in issued]
     show(rows, _COLUMNS, as_json=as_json, empty="nothing left to invoice")
 

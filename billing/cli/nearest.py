@@ -31,7 +31,7 @@ def told(error: NotFound, app: "App") -> NotFound:
         found = nearest(match[2], _NAMES[match[1]](app))
     except StablemeterError:
         return error
-    return NotFound(error.what, remedy=f"did you mean {found}?") if found else error
+    return NotFound(error.what, remedy=f"did you mean {found}? {error.remedy}".rstrip()) if found else error
 
 
 def _tenants(app: "App") -> list[str]:

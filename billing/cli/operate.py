@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from billing.cli.context import actor, application, config_path, load_settings, show_json
+from billing.cli.context import actor, application, busy, config_path, load_settings, show_json
 from billing.cli.options import AsJson
 
 
@@ -65,7 +65,7 @@ def run(
 def restore(as_json: AsJson = False) -> None:
     """Bring back the invoices and deposit addresses that the archive holds and the database has forgotten; read their chains
     again."""
-    with application() as one:
+    with application() as one, busy("reading the archive"):
         found = one.restore(actor=actor())
     if as_json:
         show_json(asdict(found))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from billing.cli.context import actor, application, say, show, show_json
+from billing.cli.context import actor, application, busy, say, show, show_json
 from billing.cli.exports import Output
 from billing.cli.exports import _known as known
 from billing.cli.exports import _write as write
@@ -157,7 +157,7 @@ def fee(
 @app.command()
 def settle(as_json: AsJson = False) -> None:
     """Book what owners are owed more, or less, than was booked before. The daemon does so every hour."""
-    with application() as one:
+    with application() as one, busy("settling"):
         done = one.settler.settle(everything=True, actor=actor())
     told = f"{done.lines} lines settled in {done.entries} entries" if done.lines else "nothing to settle"
     facts = {"lines": done.lines, "entries": done.entries, "invoices": done.invoices}

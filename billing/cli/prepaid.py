@@ -148,6 +148,8 @@ def runway(
         return
     for key, value in told.items():
         typer.echo(f"{key}: {cell(value)}")
+    if terms is None:
+        typer.echo(f"note: {name} pays after it used, so this suspends nobody; stablemeter tenant prepaid changes that")
 
 
 def prepaid_(

@@ -19,7 +19,7 @@ def cli_page() -> str:
         "# Commands",
         "",
         "`stablemeter [--config FILE] COMMAND`. Exit codes: 0 done, 1 failed, 2 wrong use. Errors are one line on standard",
-        "error. Listings take `--json`. This page is made from the code by `make docs`.",
+        "error. What prints data takes `--json`. This page is made from the code by `make docs`.",
         "",
     ]
     for path, command in walk(typer.main.get_command(app), ()):

@@ -36,3 +36,4 @@ def counted() -> None:
             series.observe(1)
         else:
             series.inc()
+    metrics.SCRAPES.labels("some source", "failed").inc()

@@ -59,5 +59,5 @@ def commands_in(text: str, app: typer.Typer) -> Iterator[Typed]:
     """Every `stablemeter noun verb` in a text. Words after a whole command are its arguments, or the sentence's."""
     paths = {path for path, _ in walk(typer.main.get_command(app), ())}
     for words in _COMMAND.findall(text):
-        typed = tuple(words.split())
+        typed = tuple(word for word in words.split() if word != "stablemeter")
         yield Typed(" ".join(typed), any(typed[: len(path)] == path for path in paths))
