@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 NODE := contracts/node_modules
 AXE := tests/browser/node_modules
 # How many processes run the tests; 0: one after the other.
-WORKERS ?= 0
+WORKERS ?= logical
+
+CONTRACTS := $(shell find contracts -type f -not -path '*/node_modules/*' -not -path '*/out/*' -not -path '*/cache/*') \
+  billing/wallets/forwarder_code.json billing/demo/token_code.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus chromium
@@ -16,8 +19,10 @@ help: ## Show this help
 run: setup ## Set up, then play the main job: meter, invoice, pay, reconcile; pages stay up until Ctrl-C
 	@$(BIN)/stablemeter demo $(ARGS)
 
-test: setup-dev lint types imports contracts ## Set up for tests, then check style, types, layers, contracts, and run all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: setup-dev $(VENV)/slither.stamp ## Set up for tests, then check style, types, layers, contracts, and run all tests
+	@$(MAKE) --no-print-directory --jobs=4 lint types imports contracts
+	@$(BIN)/python -m compileall -q billing tests # tests start many processes, which need not compile it again
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 setup: $(VENV)/run.stamp $(NODE)/run.stamp
 
@@ -32,10 +37,14 @@ types: setup-dev ## Check types (mypy strict)
 imports: setup-dev ## Check that imports only go down (import-linter)
 	@$(BIN)/lint-imports --no-logo > $(VENV)/imports.log || { cat $(VENV)/imports.log; exit 1; }
 
-contracts: setup-dev $(VENV)/slither.stamp ## Rebuild the contracts, compare them with the committed bytes, analyse them, run their tests
+contracts: setup-dev $(VENV)/contracts.stamp ## Rebuild the contracts, compare them with the committed bytes, analyse them, run their tests
+
+# Done again when anything changed that it looks at.
+$(VENV)/contracts.stamp: $(CONTRACTS) $(VENV)/slither.stamp $(NODE)/dev.stamp
 	@$(BIN)/python contracts/build.py check
 	@$(BIN)/python contracts/analyse.py
 	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
+	@touch $@
 
 docs: setup-dev ## Write what is made from the code (commands, settings, metrics, the examples of the API)
 	@$(BIN)/python -m billing.cli.reference

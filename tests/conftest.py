@@ -1,5 +1,6 @@
 """Real parts for tests: one PostgreSQL a session, one fresh database a test."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -26,6 +27,12 @@ _numbers = itertools.count(1)
 MEMORY: Final = Path("/dev/shm")
 MEMORY_BYTES: Final = 4 * 2**30
 """A server of tests writes a log of up to one GiB; a few of them run at once."""
+
+
+def pytest_collection_finish() -> None:
+    """What was imported by now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
