@@ -54,3 +54,13 @@ def about(session: Session, subject: str) -> list[Deed]:
     """Everything that was done to a subject, oldest first."""
     rows = session.exec(select(TrailRow).where(TrailRow.subject == subject).order_by(col(TrailRow.id)))
     return [Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details) for r in rows]
+
+
+def listed(
+    session: Session, *, subject: str | None = None, after_id: int = 0, limit: int = 1000
+) -> list[tuple[int, Deed]]:
+    """[(row, deed)], oldest first: all, or what was done to a subject."""
+    query = select(TrailRow).where(col(TrailRow.id) > after_id).order_by(col(TrailRow.id)).limit(limit)
+    if subject is not None:
+        query = query.where(TrailRow.subject == subject)
+    return [(r.id or 0, Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details)) for r in session.exec(query)]

@@ -15,6 +15,7 @@ from billing.bootstrap import App
 from billing.chain.tokens import Listing as TokenListing
 from billing.chain.watcher import Chain, Watcher
 from billing.closing.closer import Closer
+from billing.compliance.screener import Screener
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
@@ -22,7 +23,9 @@ from billing.events.ingester import Ingester
 from billing.events.meter import Meter
 from billing.events.reporter import EventReporter
 from billing.invoicing.depositor import Depositor
+from billing.invoicing.drafter import Drafter
 from billing.invoicing.forecaster import Forecaster
+from billing.invoicing.issuer import Issuer
 from billing.invoicing.noter import Noter
 from billing.metering.reporter import MeterReporter
 from billing.notices.store import Wants
@@ -37,7 +40,7 @@ from billing.treasury.payee import Screen
 from billing.treasury.planner import Planner
 from billing.treasury.repayer import Repayer
 from billing.wallets.accepter import Accepter
-from billing.wallets.wallet import ForwarderWallet
+from billing.wallets.wallet import ForwarderWallet, Wallet
 from billing.web import limits
 from billing.web.limits import Limiter
 from billing.web.render import Pages
@@ -81,6 +84,10 @@ class Wired:
         self.by_key = Limiter(limits.KEY_BURST, limits.KEY_PER_SECOND)
         self.rules = app.rules
         self.rater: Rater = app.rater
+        self.issuer: Issuer = app.issuer
+        self.drafter: Drafter = app.drafter
+        self.wallet: Wallet | None = app.wallet
+        self.screener: Screener = app.screener
         self.auditor: Auditor = app.auditor
         self.accepter: Accepter = app.accepter
         self.meters: tuple[Meter, ...] = app.meters

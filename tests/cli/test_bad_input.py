@@ -93,7 +93,7 @@ TYPED: list[Typed] = [
     (("owner", "payee", "north", "anvil", "0x12", "--reason", "r"), 2, ("'0x12' is not an address",)),
     (("owner", "payee", "north", "nowhere", "0x" + "12" * 20, "--reason", "r"), 1, ("no chain nowhere",)),
     (("owner", "payee", "nobody", "anvil", "0x" + "12" * 20, "--reason", "r"), 1, ("no owner nobody",)),
-    (("owner", "payee", "north", "anvil", "0x" + "00" * 20, "--reason", "r"), 2, ("no owner's address",)),
+    (("owner", "payee", "north", "anvil", "0x" + "00" * 20, "--reason", "r"), 2, ("nobody holds the zero address",)),
     (("owner", "payee", "north", "anvil", "0x" + "12" * 20), 2, ("--reason",)),
     (("owner", "confirm-payee", "north", "anvil", "0x" + "12" * 20, "--reason", "r"), 1, ("not proposed", "payees")),
     (("owner", "payout-plan", "anvil", "--token", "DAI"), 1, ("no token DAI",)),

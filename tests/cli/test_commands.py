@@ -83,7 +83,7 @@ KEYS: dict[tuple[str, ...], tuple[tuple[str, ...], set[str]]] = {
     ("payment", "list"): ((), {"id", "invoice", "tenant", "amount", "amount_units", "token", "token_address", "chain", "chain_id", "status", "confirmations", "kind", "disposition", "tx_hash", "log_index", "block_number", "block_hash", "from_address", "to_address", "incarnation"}),
     ("payee", "list"): ((), {"id", "tenant", "chain", "chain_id", "address", "state", "reason", "proposed_by", "confirmed_by"}),
     ("refund", "list"): ((), {"id", "tenant", "amount", "amount_units", "token", "chain", "state", "payee", "came_in", "paid_in"}),
-    ("refund", "plan"): (("anvil",), {"chain", "chain_id", "transactions", "without_payee", "treasury_lacks"}),
+    ("refund", "plan"): (("anvil",), {"chain", "chain_id", "transactions", "without_payee", "refused", "treasury_lacks"}),
     ("notice", "list"): ((), {"id", "message_id", "type", "subject", "tenant", "receiver", "state", "attempts", "answer", "next_attempt_at", "created_at"}),
     ("price", "agreements"): ((), {"code", "kind", "title", "tenant", "skus", "amount", "percent", "prorate", "from", "until"}),
     ("price", "show"): ((), {"sku", "title", "per_hour", "currency", "from", "until"}),

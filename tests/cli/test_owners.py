@@ -73,6 +73,11 @@ def test_an_owner_is_paid_at_an_address_that_two_people_gave(branch: Site, tmp_p
     assert "sweep first" in branch(*plan, "--output", file).ok().out
     (transaction,) = json.loads(file.read_text())["transactions"]
     assert transaction["data"] == found["transactions"][0]["data"] and transaction["to"] == checksum(branch.usdc)
+    check = ("treasury", "verify", file, "--issuer", branch("wallet", "pin", "--json").json()["pin"])
+    branch(*check).refused("pays in", "was not named", code=2)
+    branch(*check, "--token", branch.usdc).refused(f"pays {place}, which was not named", code=2)
+    told = branch(*check, "--token", branch.usdc, "--payee", place).ok().out
+    assert "in all 31200000 units" in told and "this pays the payees that you named" in told
     payee = branch("owner", "payees", "north", "--json").json()[-1]
     assert (payee["address"], payee["confirmed_by"]) == (place, "cli:second")
     branch("owner", "paid", "north", "0x" + "12" * 32, "--reason", "October").refused("sent nothing", code=1)

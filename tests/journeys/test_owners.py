@@ -101,7 +101,7 @@ def test_an_address_needs_two_people_and_only_the_confirmed_one_is_paid(made: Wo
     payer, first, second = made.app.payer, *(parse_address(made.node.accounts[n]) for n in (5, 6))
     payer.propose("north", CHAIN, first, reason="r", actor="cli:a")
     assert "no confirmed address" in plan(made).left_out[0][1]
-    with pytest.raises(Conflict, match=r"cli:a proposed .*; somebody else confirms it"):
+    with pytest.raises(Conflict, match=r"cli:a proposed .*; somebody else must confirm it"):
         payer.confirm("north", CHAIN, first, reason="r", actor="cli:a")
     with pytest.raises(NotFound, match="is not proposed"):
         payer.confirm("north", CHAIN, second, reason="r", actor="cli:b")

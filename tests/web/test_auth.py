@@ -102,6 +102,9 @@ RULES: Final = {
     ("GET", "/api/v1/owners/{slug}/shares"): STAFF,
     ("POST", "/api/v1/owners/{slug}/shares"): {O},
     ("POST", "/api/v1/owners/{slug}/paid"): {F},
+    ("POST", "/api/v1/owners/{slug}/shares/{share}/end"): {O},
+    ("GET", "/api/v1/owners/{slug}/fees"): STAFF,
+    ("POST", "/api/v1/owners/{slug}/fees"): {F},
     ("GET", "/api/v1/prices"): STAFF,
     ("GET", "/api/v1/agreements"): STAFF,
     ("GET", "/api/v1/price-books"): STAFF,
@@ -113,6 +116,13 @@ RULES: Final = {
     ("GET", "/api/v1/audit"): STAFF,
     ("POST", "/api/v1/audit"): {O, F},
     ("GET", "/api/v1/chains"): STAFF,
+    ("POST", "/api/v1/chains/{chain_id}/resume"): {O},
+    ("GET", "/api/v1/quotes"): STAFF,
+    ("GET", "/api/v1/wallet"): STAFF,
+    ("GET", "/api/v1/trail"): STAFF,
+    ("GET", "/api/v1/drafts"): STAFF,
+    ("POST", "/api/v1/invoices"): {F},
+    ("GET", "/api/v1/compliance/lists"): STAFF,
     ("GET", "/api/v1/sources"): STAFF,
     ("GET", "/api/v1/coverage"): STAFF,
     ("GET", "/api/v1/meters"): STAFF,
@@ -134,6 +144,8 @@ REFUSED: Final = {
     ("GET", "/api/v1/plans/refunds/{chain_id}/safe"): 409,
     ("GET", "/api/v1/plans/payouts/{chain_id}/safe"): 409,
     ("POST", "/api/v1/refunds"): 409,
+    ("POST", "/api/v1/invoices"): 409,
+    ("POST", "/api/v1/chains/{chain_id}/resume"): 409,
     ("POST", "/api/v1/refunds/{refund}/paid"): 404,
     ("POST", "/api/v1/owners/{slug}/paid"): 404,
     ("POST", "/api/v1/notices/{notice}/replay"): 404,
@@ -226,7 +238,11 @@ BODIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/api/v1/refunds/{refund}/paid"): {"tx_hash": "0x" + "12" * 32},
     ("POST", "/api/v1/invoices/{number}/write-off"): {"reason": "insolvent"},
     ("POST", "/api/v1/owners"): {"slug": "south", "name": "South"},
+    ("POST", "/api/v1/chains/{chain_id}/resume"): {"reason": "the endpoint was on a fork"},
+    ("POST", "/api/v1/invoices"): {"period": "2026-10"},
     ("POST", "/api/v1/owners/{slug}/shares"): {"share": "1/3", "from": "2026-10-01", "gpus": ["GPU-acme"]},
+    ("POST", "/api/v1/owners/{slug}/shares/{share}/end"): {"at": "2026-10-20", "reason": "sold"},
+    ("POST", "/api/v1/owners/{slug}/fees"): {"basis_points": 250, "from": "2026-10-01", "reason": "contract"},
     ("POST", "/api/v1/owners/{slug}/paid"): {"tx_hash": "0x" + "12" * 32, "reason": "October"},
     ("POST", "/api/v1/price-books/check"): {"content": BOOK},
     ("POST", "/api/v1/price-books"): {"content": BOOK},
@@ -240,6 +256,7 @@ QUERIES: Final = {
     "/owner/statement-file": "?month=2026-10",
     "/api/v1/owners/{slug}/statement.{format}": "?period=2026-10",
     "/api/v1/reconciliation": "?period=2026-10",
+    "/api/v1/drafts": "?period=2026-10",
     "/api/v1/plans/payouts/{chain_id}": "?token=USDC",
     "/api/v1/plans/payouts/{chain_id}/safe": "?token=USDC",
     "/api/v1/usage": "?tenant=acme&from=2026-10-01&to=2026-11-01",
@@ -303,12 +320,13 @@ def places(path: str, number: str, row: int = 1) -> dict[str, Any]:
         "book": 1,
         "chain_id": 31337,
         "refund": 1,
+        "share": 1,
         "notice": 10**9,
     }
 
 
 def asked(one: Client, method: str, path: str, number: str, row: int = 1) -> httpx.Response:
-    url = path.format(**places(path, number, row)) + QUERIES.get(path, "")
+    url = path.format(**places(path, number, row)) + (QUERIES.get(path, "") if method == "GET" else "")
     known = BODIES.get((method, path))
     body = {**(known or {})}
     if body.get("reference") == "letter of KEY":  # each caller has a paper of its own

@@ -38,7 +38,7 @@ from tests.owners.test_settler import own, settle
 from tests.web.client import Client, application
 from tests.web.scene import Scene
 
-EXAMPLES: Final = int(os.environ.get("STABLEMETER_EXAMPLES", "6"))
+EXAMPLES: Final = int(os.environ.get("STABLEMETER_EXAMPLES", "2"))
 CHECKS: Final = [
     content_type_conformance,
     response_headers_conformance,

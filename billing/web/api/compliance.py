@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from billing.compliance import store as sanctions
 from billing.compliance.register import UNKNOWN, Attestation, KycStatus
 from billing.compliance.registrar import Register
 from billing.compliance.store import known as store
@@ -15,7 +16,7 @@ from billing.tenants import store as tenants
 from billing.tenants.keys import KeyRole
 from billing.web.auth import Allow, Caller, Staff
 from billing.web.bodies import Route
-from billing.web.deps import Web
+from billing.web.deps import Listing, PageQuery, Web, sliced
 from billing.web.errors import PROBLEM_RESPONSES
 from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
 from billing.web.schemas import Name
@@ -87,6 +88,40 @@ class Revocation(BaseModel):
     kind: Kind
     reference: Name
     reason: Reason
+
+
+class ListOut(BaseModel):
+    """A list of sanctioned addresses, as it counts now. `problem` is empty while all is well; null fields: never read."""
+
+    name: str
+    dated: str | None
+    addresses: int | None
+    digest: str | None
+    problem: str
+
+
+@router.get("/lists", summary="The lists that are screened against")
+def list_lists(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) -> Listing[ListOut]:
+    after = query.after("lists")
+    web.screener.refresh()
+    alarms = web.screener.alarms()
+    with web.database.transaction() as session:
+        known = {row["name"]: row for row in sanctions.lists(session)}
+    rows = []
+    for wanted in web.screener.policy.files:
+        row = known.get(wanted.name, {})
+        dated = row.get("dated")
+        rows.append(
+            ListOut(
+                name=wanted.name,
+                dated=None if dated is None else rfc3339(dated),
+                addresses=row.get("addresses"),
+                digest=row.get("digest"),
+                problem=alarms.get(wanted.name, ""),
+            )
+        )
+    page = sliced("lists", list(enumerate(rows, 1))[after : after + query.limit + 1], query.limit)
+    return Listing(items=list(page.rows), next_cursor=page.next_cursor)
 
 
 @router.get("/tenants/{slug}", summary="What is known of a tenant")

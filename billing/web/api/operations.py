@@ -3,19 +3,27 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from billing.chain import store as chain_store
 from billing.chain.store import reach
 from billing.chain.watcher import Chain
+from billing.core.errors import NotFound
+from billing.core.onchain import Address, checksum
 from billing.core.period import rfc3339
 from billing.db.engine import Session
+from billing.invoicing.document import rate_text
+from billing.quotes import store as quotes
+from billing.trail import store as trail
+from billing.trail.store import Deed, record
 from billing.web import store
-from billing.web.auth import Staff
+from billing.web.auth import Operator, Staff
 from billing.web.bodies import Route
 from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
+from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
+from billing.web.schemas import Name
 
 router = APIRouter(prefix="/api/v1", tags=["operations"], responses=PROBLEM_RESPONSES, route_class=Route)
 
@@ -180,3 +188,115 @@ def _chain(web: Wired, session: Session, one: Chain, row: dict[str, Any], accept
 
 def _times(row: dict[str, Any]) -> dict[str, Any]:
     return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in row.items()}
+
+
+class QuoteOut(BaseModel):
+    """What one token counts as for payments in blocks from `from` until before `until`, at the least, and who says so."""
+
+    chain_id: int
+    feed: str
+    rate: str
+    source: str
+    told_at: str
+    since: str = Field(alias="from")
+    until: str
+
+
+@router.get("/quotes", summary="The rates that are promised now")
+def list_quotes(web: Web, caller: Staff, query: Annotated[PageQuery, Query()]) -> Listing[QuoteOut]:
+    after = query.after("quotes")
+    with web.database.transaction() as session:
+        found = sorted(quotes.newest(session, web.clock.now()).items())
+    page = sliced("quotes", list(enumerate(found, 1))[after : after + query.limit + 1], query.limit)
+    items = [
+        QuoteOut.model_validate(
+            {
+                "chain_id": chain_id,
+                "feed": checksum(Address(feed)),
+                "rate": rate_text(one.rate.value),
+                "source": one.rate.source,
+                "told_at": rfc3339(one.rate.at),
+                "from": rfc3339(one.since),
+                "until": rfc3339(one.until),
+            }
+        )
+        for (chain_id, feed, _), one in page.rows
+    ]
+    return Listing(items=items, next_cursor=page.next_cursor)
+
+
+class WalletOut(BaseModel):
+    """The configured wallet. Payers recognise its documents by the `pin`, which they have from their contract."""
+
+    pin: str
+    treasury: str | None
+    accepted_chains: list[int]
+
+
+@router.get("/wallet", summary="Where money goes, and the pin")
+def get_wallet(web: Web, caller: Staff) -> WalletOut:
+    if web.wallet is None:
+        raise NotFound("no wallet is configured", remedy="set wallet.treasury")
+    treasury = checksum(web.treasury) if web.treasury else None
+    return WalletOut(pin=web.wallet.pin(), treasury=treasury, accepted_chains=sorted(web.accepter.accepted()))
+
+
+class DeedOut(BaseModel):
+    """Something that was done: by whom, to what, and why."""
+
+    at: str
+    actor: str
+    action: str
+    subject: str
+    reason: str
+
+
+class TrailQuery(PageQuery):
+    subject: Name | None = Field(default=None, description="Only what was done to this: `invoice INV-000001`")
+
+
+@router.get("/trail", summary="Who did what, and why")
+def list_deeds(web: Web, caller: Staff, query: Annotated[TrailQuery, Query()]) -> Listing[DeedOut]:
+    """Oldest first."""
+    with web.database.transaction() as session:
+        rows = trail.listed(session, subject=query.subject, after_id=query.after("trail"), limit=query.limit + 1)
+    page = sliced("trail", rows, query.limit)
+    items = [
+        DeedOut(at=rfc3339(one.at), actor=one.actor, action=one.action, subject=one.subject, reason=one.reason)
+        for one in page.rows
+    ]
+    return Listing(items=items, next_cursor=page.next_cursor)
+
+
+class Resume(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Name
+
+
+class ResumedOut(BaseModel):
+    """Why it was stopped."""
+
+    stopped: str
+
+
+@router.post("/chains/{chain_id}/resume", summary="Follow a stopped chain again", response_model=ResumedOut)
+def resume(
+    web: Web,
+    caller: Operator,
+    chain_id: Annotated[int, Path(ge=1, lt=2**53)],
+    body: Resume,
+    key: IdempotencyKey = None,
+) -> Response:
+    """After a person looked. It stops again when the chain is still another one."""
+    chain = web.chains.get(chain_id)
+    if chain is None:
+        raise NotFound(f"no chain {chain_id} is configured", remedy="see [[chains]]")
+
+    def write(joined: Joined, session: Session) -> Answer:
+        now = web.clock.now()
+        why = chain_store.resume(session, chain_id, now)
+        record(session, Deed(now, caller.actor, "chain.resume", chain.name, body.reason, {"stopped": why}))
+        return Answer(200, ResumedOut(stopped=why))
+
+    return once(web, caller, key, Request("POST", f"/api/v1/chains/{chain_id}/resume", body), write)

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.core.errors import Invalid
 from billing.core.money import decimal_text
 from billing.core.onchain import checksum, parse_address, parse_hash
-from billing.core.period import FOREVER, Span, parse_month, parse_time, rfc3339
+from billing.core.period import parse_month, rfc3339
 from billing.db.engine import Session
 from billing.owners import store
 from billing.owners.payer import Payer
 from billing.owners.payout import Payee
-from billing.owners.registrar import OwnerRegistrar, Wanted
-from billing.owners.share import BASIS_POINTS, Held, Owner, parse_parts, share_text
+from billing.owners.registrar import OwnerRegistrar
+from billing.owners.share import BASIS_POINTS, Owner
 from billing.owners.store import payees, settled
 from billing.reports.owners import Statement, statements
 from billing.reports.reporter import Format
@@ -27,7 +27,7 @@ from billing.web.deps import Listing, PageQuery, Web, Wired, sliced
 from billing.web.errors import PROBLEM_RESPONSES
 from billing.web.files import TYPES, file_response
 from billing.web.idempotency import Answer, IdempotencyKey, Joined, Request, once
-from billing.web.schemas import Label, Moment, Name, Slug, Text, end_text
+from billing.web.schemas import Name, Slug, Text
 
 router = APIRouter(prefix="/api/v1/owners", tags=["owners"], responses=PROBLEM_RESPONSES, route_class=Route)
 
@@ -159,35 +159,6 @@ class NewOwner(BaseModel):
     fee_basis_points: int = Field(default=0, ge=0, le=BASIS_POINTS)
 
 
-class ShareOut(BaseModel):
-    """How much of a GPU, from when until when (null: still)."""
-
-    id: int
-    gpu: str
-    host: str
-    share: str
-    since: str = Field(alias="from")
-    until: str | None
-
-
-class NewShare(BaseModel):
-    """The same share (`1`, `1/3`, `12.5%`) of all GPUs of hosts, and of some by UUID: of all of them, or none."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    share: str = Field(min_length=1, max_length=20)
-    since: Moment = Field(alias="from")
-    until: Moment | None = None
-    hosts: list[Label] = Field(default_factory=list, max_length=1000)
-    gpus: list[Label] = Field(default_factory=list, max_length=10_000)
-
-
-class SharedOut(BaseModel):
-    """Of how many GPUs a share was given."""
-
-    gpus: int
-
-
 class OwnerPaid(BaseModel):
     """The transaction in which the treasury paid an owner."""
 
@@ -212,31 +183,6 @@ def add_owner(web: Web, caller: Operator, body: NewOwner, key: IdempotencyKey = 
         return Answer(201, OwnerOut(**told, owed=[]))
 
     return once(web, caller, key, Request("POST", "/api/v1/owners", body), write)
-
-
-@router.get("/{slug}/shares", summary="What an owner owns, and owned")
-def list_shares(
-    web: Web, caller: Staff, slug: Annotated[Slug, Path()], query: Annotated[PageQuery, Query()]
-) -> Listing[ShareOut]:
-    after = query.after("shares")
-    with web.database.transaction() as session:
-        found = sorted(store.shares(session, owner_id=store.by_slug(session, slug).id), key=lambda one: one.id)
-    page = sliced("shares", [(one.id, one) for one in found if one.id > after][: query.limit + 1], query.limit)
-    return Listing(items=[_share(one) for one in page.rows], next_cursor=page.next_cursor)
-
-
-@router.post("/{slug}/shares", summary="Give an owner a share of GPUs", status_code=201, response_model=SharedOut)
-def add_shares(
-    web: Web, caller: Operator, slug: Annotated[Slug, Path()], body: NewShare, key: IdempotencyKey = None
-) -> Response:
-    """What nobody owns is the operator's. 409 when a GPU would be owned more than once."""
-    span = Span(parse_time(body.since), FOREVER if body.until is None else parse_time(body.until))
-    wanted = Wanted(slug, parse_parts(body.share), span, tuple(body.hosts), tuple(body.gpus))
-
-    def write(joined: Joined, session: Session) -> Answer:
-        return Answer(201, SharedOut(gpus=OwnerRegistrar(joined, web.clock).share([wanted], actor=caller.actor)))
-
-    return once(web, caller, key, Request("POST", f"/api/v1/owners/{slug}/shares", body), write)
 
 
 @router.post("/{slug}/paid", summary="Mark what the treasury sent to an owner as paid out", response_model=PaidOut)
@@ -334,11 +280,6 @@ def _chain(web: Wired, body: PayeeIn) -> int:
 
 def _newest(session: Session, slug: str) -> PayeeOut:
     return _payee(payees.listed(session, owner_id=store.by_slug(session, slug).id)[-1])
-
-
-def _share(one: Held) -> ShareOut:
-    told = {"id": one.id, "gpu": one.uuid, "host": one.host, "share": share_text(one.parts)}
-    return ShareOut.model_validate({**told, "from": rfc3339(one.span.start), "until": end_text(one.span.end)})
 
 
 def _payee(one: Payee) -> PayeeOut:
