@@ -39,3 +39,11 @@ def about(session: Session, subject: str) -> list[Deed]:
     """Everything that was done to a subject, oldest first."""
     rows = session.exec(select(TrailRow).where(TrailRow.subject == subject).order_by(col(TrailRow.id)))
     return [Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details) for r in rows]
+
+
+def newest(session: Session, action: str, limit: int) -> list[tuple[int, Deed]]:
+    """(row id, deed) of the newest deeds of a kind, the newest first."""
+    rows = session.exec(
+        select(TrailRow).where(TrailRow.action == action).order_by(col(TrailRow.id).desc()).limit(limit)
+    )
+    return [(r.id or 0, Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details)) for r in rows]

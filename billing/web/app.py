@@ -30,7 +30,18 @@ from billing.web.api import (
 )
 from billing.web.bodies import Route
 from billing.web.deps import Wired
-from billing.web.desk import entrance, portal
+from billing.web.desk import (
+    entrance,
+    operations,
+    operations_audit,
+    operations_chains,
+    operations_coverage,
+    operations_fleet,
+    operations_gpu,
+    operations_leases,
+    operations_prices,
+    portal,
+)
 from billing.web.door import Page
 from billing.web.pages import docs, health, pay
 from billing.web.paths import needs_rule
@@ -64,6 +75,14 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     compliance.router,
     entrance.router,
     portal.router,
+    operations.router,
+    operations_fleet.router,
+    operations_gpu.router,
+    operations_coverage.router,
+    operations_chains.router,
+    operations_leases.router,
+    operations_prices.router,
+    operations_audit.router,
 )
 
 

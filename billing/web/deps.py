@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Annotated, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -12,16 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.access.doorkeeper import Doorkeeper
 from billing.bootstrap import App
 from billing.chain.tokens import Listing as TokenListing
-from billing.chain.watcher import Chain
+from billing.chain.watcher import Chain, Watcher
 from billing.closing.closer import Closer
 from billing.core.clock import Clock
 from billing.core.errors import Invalid
 from billing.db.engine import Database
 from billing.events.ingester import Ingester
+from billing.invoicing.archive import Archive
 from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
 from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
+from billing.pricing.rater import Rater
 from billing.reports.reporter import Reporter
 from billing.tenants.registrar import Registrar
 from billing.web.limits import ASKS_AT_ONCE, ASKS_PER_SECOND, Limiter
@@ -61,7 +64,16 @@ class Wired:
         self.sends_mail = bool(app.settings.mail.host)
         self.asks = Limiter(ASKS_AT_ONCE, ASKS_PER_SECOND)
         self.rules = app.rules
+        self.archive: Archive = app.archive
+        self.rater: Rater = app.rater
+        self.accepted_pin: str = "" if app.wallet is None else app.wallet.pin()
         self.pages, self.schema = pages, schema
+        self._app, self._building = app, Lock()
+
+    def watchers(self) -> Mapping[int, Watcher]:
+        """Built late: only the page about endpoints asks, and it loads the chain libraries."""
+        with self._building:
+            return self._app.watchers
 
 
 async def _wired(request: Request) -> Wired:

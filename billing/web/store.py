@@ -197,6 +197,12 @@ def schema(session: Session) -> str | None:
     return found
 
 
+def database_time(session: Session) -> datetime:
+    """The database's clock, as it is now."""
+    found: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
+
+
 _GAUGES: Final[dict[Gauge, str]] = {
     metrics.SOURCE_LAG: """
         SELECT s.name, extract(epoch FROM :now - coalesce(max(upper(r.during)), s.since))::bigint
