@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -10,12 +10,17 @@ from sqlmodel import Session
 
 from billing.core.errors import NotFound
 from billing.core.period import Span
+from billing.db.engine import raw_cursor
 from billing.metering.conservation import Category
 
 CELLS_MAX: Final = 10_000
 ROWS_MAX: Final = 1_000
 
-_SUMS: Final = ", ".join(f"sum(d.{name})::bigint AS {name}" for name in ("whole", *Category))
+DAY: Final = timedelta(days=1)
+
+_AMOUNTS: Final = ("whole", *Category)
+_SUMS: Final = ", ".join(f"sum(d.{name})::bigint" for name in _AMOUNTS)
+_NEWEST: Final = ", ".join(f"(array_agg(d.{name} ORDER BY d.day DESC))[1]" for name in ("host", "source"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +46,24 @@ class Cell:
 
 def cells(session: Session, span: Span, *, source: str = "", where: str = "") -> list[Cell]:
     """Every GPU that was in service on the days of a span, by source, host and age; `where` is a host's name or a UUID."""
-    rows = session.execute(
-        text(
-            f"SELECT d.gpu_id, g.uuid, (array_agg(d.host ORDER BY d.day DESC))[1] AS host,"
-            f" (array_agg(d.source ORDER BY d.day DESC))[1] AS source, {_SUMS}"
-            " FROM gpu_day d JOIN gpu g ON g.id = d.gpu_id WHERE d.day >= :start AND d.day < :end"
-            " AND (:source = '' OR d.source = :source) AND (:place = '' OR d.host = :place OR g.uuid = :place)"
-            " GROUP BY d.gpu_id, g.uuid ORDER BY source, host, d.gpu_id LIMIT :most"
-        ),
+    if span.end - span.start == DAY:  # by far the most asked for, and nothing is to be added up
+        columns, grouped = f"d.host, d.source, {', '.join(f'd.{name}' for name in _AMOUNTS)}", ""
+    else:
+        columns, grouped = f"{_NEWEST}, {_SUMS}", " GROUP BY d.gpu_id, g.uuid"
+    cursor = raw_cursor(session)
+    cursor.execute(
+        f"SELECT d.gpu_id, g.uuid, {columns} FROM gpu_day d JOIN gpu g ON g.id = d.gpu_id"
+        " WHERE d.day >= %(start)s AND d.day < %(end)s AND (%(source)s = '' OR d.source = %(source)s)"
+        f" AND (%(place)s = '' OR d.host = %(place)s OR g.uuid = %(place)s){grouped}"
+        " ORDER BY 4, 3, 1 LIMIT %(most)s",
         {"start": span.start, "end": span.end, "source": source, "place": where, "most": CELLS_MAX},
     )
-    return [_cell(row) for row in rows]
+    return [Cell(*row[:5], dict(zip(Category, row[5:], strict=True))) for row in cursor.fetchall()]
 
 
 def by_day(session: Session, gpu_id: int, span: Span) -> dict[datetime, Cell]:
     """One GPU's stored days."""
-    columns = ", ".join(f"d.{name}" for name in ("whole", *Category))
+    columns = ", ".join(f"d.{name}" for name in _AMOUNTS)
     rows = session.execute(
         text(
             f"SELECT d.day, d.gpu_id, g.uuid, d.host, d.source, {columns} FROM gpu_day d JOIN gpu g ON g.id = d.gpu_id"

@@ -50,6 +50,7 @@ class Row:
 
     host: str
     cells: Markup
+    gpus: int
     billed: int
 
 
@@ -140,22 +141,21 @@ def sites(cells: Sequence[Cell], day: str) -> list[Site]:
     found = []
     for source, own in groupby(cells, key=lambda one: one.source):
         rows = [_row(host, list(gpus), day) for host, gpus in groupby(own, key=lambda one: one.host)]
-        found.append(Site(source, sum(row.cells.count("<td") for row in rows), rows))
+        found.append(Site(source, sum(row.gpus for row in rows), rows))
     return found
 
 
 def _row(host: str, cells: Sequence[Cell], day: str) -> Row:
     whole, billed = sum(one.whole for one in cells), sum(one.amounts[Category.BILLED] for one in cells)
-    return Row(host, Markup("").join(_cell(one, day) for one in cells), billed * 100 // whole if whole else 0)
+    made = Markup("".join(_cell(one, day) for one in cells))  # noqa: S704 (what is put into a cell is ours)
+    return Row(host, made, len(cells), billed * 100 // whole if whole else 0)
 
 
-def _cell(cell: Cell, day: str) -> Markup:
-    """A letter for where most of the time went; `!` beside it when some of the rest should be looked at."""
+def _cell(cell: Cell, day: str) -> str:
+    """A letter for where most of the time went; `!` beside it when some of the rest should be looked at. All that is put in is
+    ours: numbers, a day, words."""
     main, whole = cell.main, cell.whole or 1
     parts = sorted(((one, n) for one, n in cell.amounts.items() if n), key=lambda part: -part[1])
     odd = "!" if any(one is not main and one in TROUBLES and n * 100 >= whole for one, n in parts) else ""
     told = ", ".join(one.value if len(parts) == 1 else f"{one.value} {n * 100 // whole} %" for one, n in parts[:3])
-    # what is put in is ours: a number, a day, words
-    return Markup(  # noqa: S704
-        f'<td><a class={CLASSES[main]} href="gpus/{cell.gpu_id}?day={day}" title="{told}">{LETTERS[main]}{odd}</a>'
-    )
+    return f'<td><a class={CLASSES[main]} href="fleet/gpus/{cell.gpu_id}?day={day}" title="{told}">{LETTERS[main]}{odd}</a>'

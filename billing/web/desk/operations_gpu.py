@@ -54,7 +54,7 @@ class Lane:
     bars: Sequence[Bar]
 
 
-@router.get("/operations/gpus/{gpu}")
+@router.get("/operations/fleet/gpus/{gpu}")
 def one_gpu(
     web: Web, visitor: Reader, gpu: Annotated[int, Path(ge=1, lt=2**63)], asked: Annotated[GpuAsked, Query()]
 ) -> Response:
@@ -74,7 +74,7 @@ def one_gpu(
     title = write.short(known["uuid"])
     if day is None or standing is None:
         return page(web, visitor, "desk/operations_gpu.html", Head(title, crumbs), context)
-    crumbs.append(Link(title, f"/operations/gpus/{gpu}?month={month.start:%Y-%m}"))
+    crumbs.append(Link(title, f"/operations/fleet/gpus/{gpu}?month={month.start:%Y-%m}"))
     context |= {
         "standing": standing, "lanes": lanes(standing, day), "cell": stored.get(day), "parts_of_day": _parts(stored.get(day)),
         "before": day_text(day - DAY), "after": day_text(day + DAY), "most": heat.ROWS_MAX,

@@ -63,20 +63,16 @@ class Asked(BaseModel):
 
 
 class AskedDays(Asked):
-    """`first` and `last` are days in UTC, and both are in it."""
+    """`first` and `last` are days in UTC, and both are in it; one alone is that day."""
 
     first: str = Field(default="", max_length=10, alias="from")
     last: str = Field(default="", max_length=10, alias="to")
 
     def span(self, default: Span, most: int) -> Span:
         """Whole days. Raises Invalid for what is no day, and for too many of them."""
-        start = day_at(self.first) if self.first else None
-        last = day_at(self.last) if self.last else None
-        if start is None and last is None:
+        if not self.first and not self.last:
             return default
-        start = start if start is not None else last
-        last = last if last is not None else max(start, default.end - DAY) if start else None
-        assert start is not None and last is not None
+        start, last = day_at(self.first or self.last), day_at(self.last or self.first)
         if last < start:
             raise Invalid("the last day is before the first")
         if last - start >= timedelta(days=most):
