@@ -240,3 +240,34 @@ def opened(session: Session, place: str) -> bool:
         text("SELECT count(*) FROM trail WHERE action = 'treasury.opening' AND subject = :place"), {"place": place}
     )
     return bool(found.scalar_one())
+
+
+_TRACES: dict[str, str] = {
+    "collect": "SELECT max(read_at) FROM reading",
+    "conserve": "SELECT max(day) + interval '1 day' FROM gpu_day",
+    "invoice": "SELECT max(issued_at) FROM invoice",
+    "deliver": "SELECT max(done_at) FROM delivery",
+    "audit": "SELECT max(at) FROM trail WHERE action = 'audit'",
+}
+
+
+def traces(session: Session) -> list[tuple[str, datetime | None]]:
+    """(job, when it left its newest trace in the database): a job that found nothing to do leaves none."""
+    found = [(name, session.execute(text(query)).scalar_one()) for name, query in _TRACES.items()]
+    rows = session.execute(
+        text(
+            "SELECT c.name, c.updated_at, p.updated_at AS proven_at,"
+            " (SELECT max(b.read_at) FROM balance_reading b WHERE b.chain_id = c.chain_id) AS looked_at"
+            " FROM chain_state c LEFT JOIN chain_proof p ON p.chain_id = c.chain_id ORDER BY c.chain_id"
+        )
+    )
+    for row in rows:
+        found += [(f"watch {row.name}", row.updated_at), (f"prove {row.name}", row.proven_at)]
+        found += [(f"balances {row.name}", row.looked_at)]
+    return found
+
+
+def holders(session: Session) -> list[dict[str, Any]]:
+    """Who took each of the daemon's roles, and when."""
+    rows = session.execute(text("SELECT name, holder, taken_at, epoch FROM role ORDER BY name"))
+    return [dict(row._mapping) for row in rows]

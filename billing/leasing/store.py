@@ -1,7 +1,9 @@
 """Rows of leases."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlmodel import Session, col, select
@@ -90,6 +92,50 @@ def listed(
         Lease(row.id or 0, row.reference, slug, row.tenant_id, row.gpu_id, uuid, host, row.during)
         for row, slug, uuid, host in session.exec(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which contracts: empty fields are no filter. `where` is a host's name or a GPU's UUID; `state` is as of `now`: running,
+    coming or ended. `after_id` is the row after which the list begins."""
+
+    now: datetime
+    tenant: str = ""
+    where: str = ""
+    reference: str = ""
+    state: str = ""
+    after_id: int = 0
+    limit: int = 50
+
+
+def contracts(session: Session, wanted: Wanted) -> list[dict[str, Any]]:
+    """Leases, the newest first: one row for all GPUs that were let together and end together, with its `id`."""
+    rows = session.execute(
+        text(
+            "SELECT * FROM (SELECT min(l.id) AS id, l.reference, t.slug AS tenant, lower(l.during) AS start,"
+            " upper(l.during) AS until, min(l.created_at) AS created_at, count(*) AS gpus,"
+            " array_agg(DISTINCT g.host ORDER BY g.host) AS hosts, array_agg(g.uuid) AS uuids,"
+            " count(l.changed) AS underived FROM lease l JOIN tenant t ON t.id = l.tenant_id JOIN gpu g ON g.id = l.gpu_id"
+            " WHERE l.cancelled_at IS NULL AND (:tenant = '' OR t.slug = :tenant)"
+            " AND (:reference = '' OR l.reference = :reference) GROUP BY l.reference, t.slug, l.during) AS c"
+            " WHERE (:before = 0 OR id < :before) AND (:place = '' OR :place = ANY(hosts) OR :place = ANY(uuids))"
+            " AND CASE :state WHEN 'running' THEN start <= :now AND until > :now WHEN 'coming' THEN start > :now"
+            "  WHEN 'ended' THEN until <= :now ELSE true END ORDER BY id DESC LIMIT :limit"
+        ),
+        {
+            "tenant": wanted.tenant, "reference": wanted.reference, "before": wanted.after_id, "place": wanted.where,
+            "state": wanted.state, "now": wanted.now, "limit": wanted.limit,
+        },
+    )  # fmt: skip
+    return [dict(row._mapping) for row in rows]
+
+
+def contract(session: Session, lease_id: int) -> list[Lease]:
+    """All GPUs that were let together with one. Raises NotFound."""
+    row = session.get(LeaseRow, lease_id)
+    if row is None or row.cancelled_at is not None:
+        raise NotFound(f"there is no lease {lease_id}")
+    return listed(session, reference=row.reference)
 
 
 def underived(session: Session) -> list[tuple[int, Span]]:

@@ -174,3 +174,17 @@ def deliveries(
         {"after": after_id, "state": state, "limit": limit},
     )
     return [dict(row) for row in rows.mappings()]
+
+
+def letters(session: Session, now: datetime) -> list[dict[str, Any]]:
+    """By receiver: how many deliveries are dead, how many wait, and since when the oldest of those is due."""
+    rows = session.execute(
+        text(
+            "SELECT receiver, count(*) FILTER (WHERE state = 'dead') AS dead, count(*) FILTER (WHERE state = 'waiting') AS waiting,"
+            " count(*) FILTER (WHERE state = 'waiting' AND attempts > 0) AS retried,"
+            " max(done_at) AS delivered_at, extract(epoch FROM :now - min(due_at) FILTER (WHERE state = 'waiting'))::bigint"
+            " AS due_seconds FROM delivery GROUP BY receiver ORDER BY receiver"
+        ),
+        {"now": now},
+    )
+    return [dict(row._mapping) for row in rows]

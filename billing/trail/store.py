@@ -64,3 +64,11 @@ def listed(
     if subject is not None:
         query = query.where(TrailRow.subject == subject)
     return [(r.id or 0, Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details)) for r in session.exec(query)]
+
+
+def latest(session: Session, action: str, limit: int) -> list[tuple[int, Deed]]:
+    """(row id, deed) of the newest deeds of a kind, the newest first."""
+    rows = session.exec(
+        select(TrailRow).where(TrailRow.action == action).order_by(col(TrailRow.id).desc()).limit(limit)
+    )
+    return [(r.id or 0, Deed(r.at, r.actor, r.action, r.subject, r.reason, r.details)) for r in rows]

@@ -38,7 +38,21 @@ from billing.web.api import (
 )
 from billing.web.bodies import Route
 from billing.web.deps import Wired
-from billing.web.desk import entrance, owner, portal, portal_access, portal_money
+from billing.web.desk import (
+    entrance,
+    operations_audit,
+    operations_chains,
+    operations_coverage,
+    operations_fleet,
+    operations_gpu,
+    operations_leases,
+    operations_prices,
+    owner,
+    portal,
+    portal_access,
+    portal_money,
+)
+from billing.web.desk import operations as operations_desk
 from billing.web.door import Page
 from billing.web.pages import docs, health, pay
 from billing.web.paths import needs_rule
@@ -84,6 +98,14 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     portal_money.router,
     portal_access.router,
     owner.router,
+    operations_desk.router,
+    operations_fleet.router,
+    operations_gpu.router,
+    operations_coverage.router,
+    operations_chains.router,
+    operations_leases.router,
+    operations_prices.router,
+    operations_audit.router,
 )
 
 

@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Annotated, Final, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -22,6 +23,7 @@ from billing.db.engine import Database
 from billing.events.ingester import Ingester
 from billing.events.meter import Meter
 from billing.events.reporter import EventReporter
+from billing.invoicing.archive import Archive
 from billing.invoicing.depositor import Depositor
 from billing.invoicing.drafter import Drafter
 from billing.invoicing.forecaster import Forecaster
@@ -83,6 +85,13 @@ class Wired:
         self.asks = Limiter(limits.ASKS_AT_ONCE, limits.ASKS_PER_SECOND)
         self.by_key = Limiter(limits.KEY_BURST, limits.KEY_PER_SECOND)
         self.rules = app.rules
+        self.pages, self.schema = pages, schema
+        self.streams: Streams  # it looks through this: it is set when the application is put together
+        self._app, self._building = app, Lock()
+        self._put_to_work(app)
+
+    def _put_to_work(self, app: App) -> None:
+        """What acts, each by its use case's name."""
         self.rater: Rater = app.rater
         self.issuer: Issuer = app.issuer
         self.drafter: Drafter = app.drafter
@@ -97,11 +106,15 @@ class Wired:
         self.planner: Planner = app.planner
         self.repayer: Repayer = app.repayer
         self.payer: Payer = app.payer
-        self.watchers: Callable[[], Mapping[int, Watcher]] = lambda: app.watchers
         self.treasury = app.wallet.treasury if isinstance(app.wallet, ForwarderWallet) else None
         self.screen: Screen = app.screener.payee_on
-        self.pages, self.schema = pages, schema
-        self.streams: Streams  # it looks through this: it is set when the application is put together
+        self.archive: Archive = app.archive
+        self.accepted_pin: str = "" if app.wallet is None else app.wallet.pin()
+
+    def watchers(self) -> Mapping[int, Watcher]:
+        """Built late: only the page about endpoints asks, and it loads the chain libraries."""
+        with self._building:
+            return self._app.watchers
 
 
 async def _wired(request: Request) -> Wired:

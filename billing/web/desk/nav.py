@@ -51,7 +51,17 @@ FINANCE: Final = Area(
 OPERATIONS: Final = Area(
     "Operations",
     frozenset({KeyRole.OPERATOR, KeyRole.FINANCE, KeyRole.AUDITOR}),
-    (),
+    (
+        Link("Overview", "/operations"),
+        Link("Fleet", "/operations/fleet"),
+        Link("Coverage", "/operations/coverage"),
+        Link("Exclusions", "/operations/exclusions"),
+        Link("Chains", "/operations/chains"),
+        Link("Jobs", "/operations/jobs"),
+        Link("Leases", "/operations/leases"),
+        Link("Prices", "/operations/prices"),
+        Link("Audit", "/operations/audit"),
+    ),
 )
 
 AREAS: Final = (PORTAL, OWNER, FINANCE, OPERATIONS)

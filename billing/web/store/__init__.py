@@ -237,6 +237,12 @@ def schema(session: Session) -> str | None:
     return found
 
 
+def database_time(session: Session) -> datetime:
+    """The database's clock, as it is now."""
+    found: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found
+
+
 def stopped_chains(session: Session) -> list[str]:
     """Names of the chains that wait for a person."""
     return [row["name"] for row in _rows(session, "SELECT name FROM chain_state WHERE stopped <> '' ORDER BY name", {})]
