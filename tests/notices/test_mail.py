@@ -148,3 +148,19 @@ def test_who_pays_beforehand_is_told_that_its_credit_is_used_up() -> None:
         1, "msg_1", content(Notice(NoticeType.TENANT_SUSPENDED, "acme", suspended), at(0)), 1, "pay@acme.example"
     )
     assert "Your credit is used up." in compose(one, at(0), sender=SENDER, issuer="Example GPU").get_content()
+
+
+@pytest.mark.parametrize(("ask", "delivered"), [(7, 1), (8, 0)])
+def test_whoever_asks_to_sign_in_gets_the_link_that_is_made_then_and_no_old_one(
+    database: Database, post: tuple[Post, int], ask: int, delivered: int
+) -> None:
+    handler, port = post
+    clock = ManualClock(datetime.now(UTC))
+    with database.transaction() as session:
+        store.tell(
+            session, Notice(NoticeType.LOGIN_REQUESTED, "Ada's sign-in", {"ask": ask, "to": "ada@x.example"}), at(0)
+        )
+    done = mailing(database, clock, port).tick()
+    assert (done.delivered, done.dead, len(handler.letters)) == (delivered, 1 - delivered, delivered)
+    for letter in handler.letters:
+        assert letter["to"] == "ada@x.example" and "https://pay.example/login/x" in letter.get_content()
