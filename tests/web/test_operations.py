@@ -185,7 +185,7 @@ def test_a_price_book_is_checked_and_two_are_compared(fleet: App, operator: Brow
     page = operator.post("/operations/prices/check", {"book": dearer.replace("\n", "\r\n") + "\t"}).text
     assert "The book is sound" in page and "2 per hour" in page and "2.50 per hour" in page and "acme" in page
     assert "2 per hour" in operator.text("/operations/prices") and "2.50" not in operator.text("/operations/prices")
-    for book, words in (("currency = 5", "price book is wrong"), ("{{", "no TOML"), ("", "book is needed")):
+    for book, words in (("currency = 5", "price book is wrong"), ("{{", "no TOML"), ("", "Book is needed")):
         answer = operator.post("/operations/prices/check", {"book": book})
         assert answer.status_code == 400 and words in answer.text
     fleet.rater.apply(dearer.replace("NVIDIA H100", "H100 <SXM>", 1), actor="test")

@@ -58,7 +58,10 @@ def cells(session: Session, span: Span, *, source: str = "", where: str = "") ->
         " ORDER BY 4, 3, 1 LIMIT %(most)s",
         {"start": span.start, "end": span.end, "source": source, "place": where, "most": CELLS_MAX},
     )
-    return [Cell(*row[:5], dict(zip(Category, row[5:], strict=True))) for row in cursor.fetchall()]
+    return [
+        Cell(row[0], row[1], row[2], row[3], row[4], dict(zip(Category, row[5:], strict=True)))
+        for row in cursor.fetchall()
+    ]
 
 
 def by_day(session: Session, gpu_id: int, span: Span) -> dict[datetime, Cell]:

@@ -21,7 +21,8 @@ from billing.web.desk.operations_audit import count_of
 from billing.web.desk.operations_chains import jobs
 from billing.web.desk.operations_fleet import percent_text
 from billing.web.desk.operations_query import DAY, LETTERS, TROUBLES, Reader, day_text, took
-from billing.web.desk.operations_troubles import Reading, troubles
+from billing.web.desk.operations_reading import Reading
+from billing.web.desk.operations_troubles import troubles
 from billing.web.desk.shell import Head, page
 
 router = APIRouter(include_in_schema=False)

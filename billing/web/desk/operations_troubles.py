@@ -1,54 +1,20 @@
 """What an operator should know first, in words, with what to do. Rules over what was read; nothing is read here."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Final
 from urllib.parse import quote
 
-from billing.chain.watcher import Chain
 from billing.metering.conservation import Category
 from billing.web import format as write
 from billing.web.desk.operations_chains import is_late
 from billing.web.desk.operations_coverage import BEHIND_SECONDS
 from billing.web.desk.operations_query import MEANS, TROUBLES, day_text, took
+from billing.web.desk.operations_reading import Reading, Trouble
 
 AUDIT_SECONDS_MAX: Final = 26 * 3_600
 CONSERVE_AFTER: Final = timedelta(hours=6)
 DELIVERY_SECONDS_MAX: Final = 900
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """`tone` is stop (money or time is being lost, or may be) or care. `href` leads to what is behind it."""
-
-    tone: str
-    what: str
-    do: str
-    href: str
-
-
-@dataclass(slots=True)
-class Reading:
-    """What the rules look at. `checks` are what can be tried cheaply: {what: why it failed, or nothing}."""
-
-    now: datetime
-    sources: Sequence[Mapping[str, Any]] = ()
-    day: datetime | None = None
-    seconds: Mapping[Category, int] = field(default_factory=dict)
-    unstored: Sequence[datetime] = ()
-    chains: Sequence[Mapping[str, Any]] = ()
-    configured: Mapping[int, Chain] = field(default_factory=dict)
-    jobs: Sequence[Mapping[str, Any]] = ()
-    receivers: Sequence[Mapping[str, Any]] = ()
-    audited_at: datetime | None = None
-    findings: int = 0
-    skipped: int = 0
-    proposed: int = 0
-    exceptions: int = 0
-    unsettled: int = 0
-    stale_lists: Sequence[str] = ()
-    checks: Mapping[str, str] = field(default_factory=dict)
 
 
 def troubles(seen: Reading) -> list[Trouble]:
