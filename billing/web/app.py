@@ -30,7 +30,17 @@ from billing.web.api import (
 )
 from billing.web.bodies import Route
 from billing.web.deps import Wired
-from billing.web.desk import entrance, portal
+from billing.web.desk import (
+    entrance,
+    finance,
+    finance_books,
+    finance_close,
+    finance_deeds,
+    finance_exceptions,
+    finance_invoices,
+    finance_reports,
+    portal,
+)
 from billing.web.door import Page
 from billing.web.pages import docs, health, pay
 from billing.web.paths import needs_rule
@@ -64,6 +74,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     compliance.router,
     entrance.router,
     portal.router,
+    finance.router,
+    finance_invoices.router,
+    finance_deeds.router,
+    finance_exceptions.router,
+    finance_close.router,
+    finance_books.router,
+    finance_reports.router,
 )
 
 

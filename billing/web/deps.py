@@ -20,6 +20,7 @@ from billing.db.engine import Database
 from billing.events.ingester import Ingester
 from billing.invoicing.depositor import Depositor
 from billing.invoicing.forecaster import Forecaster
+from billing.invoicing.issuer import Issuer
 from billing.invoicing.noter import Noter
 from billing.papers.printer import Printer
 from billing.reports.reporter import Reporter
@@ -46,6 +47,7 @@ class Wired:
         self.depositor: Depositor = app.depositor
         self.forecaster: Forecaster = app.forecaster
         self.noter: Noter = app.noter
+        self.issuer: Issuer = app.issuer
         self.printer: Printer = app.printer
         self.chains: dict[int, Chain] = {chain.chain_id: chain for chain in app.chains}
         self.tokens: dict[tuple[int, str], tuple[str, int]] = {
