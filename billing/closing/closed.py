@@ -3,6 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class Needed(StrEnum):
+    """What must hold before a month is closed."""
+
+    OVER = "over"
+    ORDER = "order"
+    USAGE = "usage"
+    TRANSFERS = "transfers"
+    CHAINS = "chains"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`lacks` says what is missing, in words; empty: it holds."""
+
+    needed: Needed
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ from typing import Final
 
 from billing.audit.finding import Finding
 from billing.closing import store
-from billing.closing.closed import Closed
+from billing.closing.closed import Closed, Condition, Needed
 from billing.closing.shelf import Shelf
 from billing.core.clock import Clock
 from billing.core.errors import Conflict, NotFound
-from billing.core.period import Span
+from billing.core.period import Span, month
 from billing.db.engine import Database, Session
 from billing.reports.reporter import Format, Reporter
 from billing.trail.store import Deed, record
@@ -120,25 +120,37 @@ class Closer:
         ]
         return KEPT, gone
 
+    def conditions(self, period: Span) -> list[Condition]:
+        """Everything that must hold before a month is closed, and what each still lacks."""
+        with self._database.transaction() as session:
+            return self._conditions(session, period)
+
+    def first_open(self) -> Span | None:
+        """The oldest month that has entries and is not closed."""
+        with self._database.transaction() as session:
+            day = store.first_open_day(session)
+        return None if day is None else month(day.year, day.month)
+
     def _blockers(self, session: Session, period: Span) -> list[str]:
-        now, found = self._clock.now(), []
-        if now < period.end:
-            return ["it is not over"]
+        return [lacks for one in self._conditions(session, period) for lacks in one.lacks]
+
+    def _conditions(self, session: Session, period: Span) -> list[Condition]:
+        """Of a month that is not over nothing else is looked at."""
+        if self._clock.now() < period.end:
+            return [Condition(Needed.OVER, ("it is not over",))]
         first = store.first_open_day(session)
-        if first is not None and first < period.start.date():
-            found.append(f"{first:%Y-%m} comes first")
+        earlier = first is not None and first < period.start.date()
         waiting = store.uninvoiced(session, period, self._payers(session, period))
-        if waiting:
-            names = ", ".join(waiting[:NAMES_MAX]) + (" and others" if len(waiting) > NAMES_MAX else "")
-            found.append(f"what {names} used in it is not invoiced")
+        names = ", ".join(waiting[:NAMES_MAX]) + (" and others" if len(waiting) > NAMES_MAX else "")
         count = store.unfinal(session, period.end)
-        if count:
-            found.append(f"{count} transfers of it are not final and booked")
-        found += [
-            f"{name} is not final and read twice up to its end"
-            for name in store.behind(session, self._chains, period.end)
+        behind = store.behind(session, self._chains, period.end)
+        return [
+            Condition(Needed.OVER),
+            Condition(Needed.ORDER, (f"{first:%Y-%m} comes first",) if earlier else ()),
+            Condition(Needed.USAGE, (f"what {names} used in it is not invoiced",) if waiting else ()),
+            Condition(Needed.TRANSFERS, (f"{count} transfers of it are not final and booked",) if count else ()),
+            Condition(Needed.CHAINS, tuple(f"{name} is not final and read twice up to its end" for name in behind)),
         ]
-        return found
 
     def _files(self, period: Span) -> dict[str, Make]:
         report, last = self._reporter, (period.end - timedelta(seconds=1)).date()

@@ -40,6 +40,13 @@ from billing.web.bodies import Route
 from billing.web.deps import Wired
 from billing.web.desk import (
     entrance,
+    finance,
+    finance_books,
+    finance_close,
+    finance_deeds,
+    finance_exceptions,
+    finance_invoices,
+    finance_reports,
     operations_audit,
     operations_chains,
     operations_coverage,
@@ -106,6 +113,13 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     operations_leases.router,
     operations_prices.router,
     operations_audit.router,
+    finance.router,
+    finance_invoices.router,
+    finance_deeds.router,
+    finance_exceptions.router,
+    finance_close.router,
+    finance_books.router,
+    finance_reports.router,
 )
 
 

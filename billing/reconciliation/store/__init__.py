@@ -355,3 +355,8 @@ def exceptions(
         }
         for row, slug, number, tx_hash in session.exec(query)
     ]
+
+
+def transfer_of(session: Session, exception_id: int) -> int | None:
+    """The transfer that an exception is about."""
+    return session.exec(select(ExceptionRow.transfer_id).where(ExceptionRow.id == exception_id)).first()

@@ -82,12 +82,12 @@ def get_report(
 
     def make() -> Iterator[bytes]:
         kept = web.closer.kept(period, f"{report}.{query.format}")
-        return _made(web, report, period, query.format) if kept is None else kept
+        return made(web, report, period, query.format) if kept is None else kept
 
     return file_response(request, f"{report}-{_label(period)}.{query.format}", make)
 
 
-def _made(web: Wired, report: Report, period: Span, wanted: FileFormat) -> Iterator[bytes]:
+def made(web: Wired, report: Report, period: Span, wanted: FileFormat) -> Iterator[bytes]:
     """A report as things are now."""
     if wanted is FileFormat.BEANCOUNT:
         return web.reporter.beancount(period)

@@ -45,7 +45,15 @@ OWNER: Final = Area(
 FINANCE: Final = Area(
     "Finance",
     frozenset({KeyRole.FINANCE, KeyRole.OPERATOR, KeyRole.AUDITOR}),
-    (),
+    (
+        Link("Today", "/finance"),
+        Link("Invoices", "/finance/invoices"),
+        Link("Exceptions", "/finance/exceptions"),
+        Link("Payments", "/finance/payments"),
+        Link("Month close", "/finance/close"),
+        Link("Books", "/finance/books"),
+        Link("Reports", "/finance/reports"),
+    ),
 )
 
 OPERATIONS: Final = Area(
