@@ -1,6 +1,7 @@
 """From samples to books by the real daemon, killed with SIGKILL again and again: nothing is lost, nothing happens twice.
 
-A real Prometheus holds a month, a real node the chain, and everybody pays while the daemon dies and comes back.
+A real Prometheus holds the last days of a month, a real node the chain, and everybody pays while the daemon dies and
+comes back. It dies while it starts, and then in the middle of its work: a moment after it has written something down.
 """
 
 import random
@@ -12,23 +13,24 @@ from typing import Any
 import psycopg
 
 from billing.core.period import month_of
-from tests.daemon.process import command, daemon
+from tests.daemon.process import Running, command, daemon
 from tests.factories import H100
 from tests.parts import prometheus, wait_for
 from tests.world import World, world
 
 STEP = 600
+DAYS = 8
 TEAMS = ("alpha", "beta", "gamma")
 
 
 def last_month() -> tuple[datetime, datetime]:
-    """A month that has been over for days, so that its last windows were read once more."""
-    span = month_of(month_of(datetime.now(UTC) - timedelta(days=3)).start - timedelta(days=1))
-    return span.start, span.end
+    """The last days of a month that has been over for days, so that its last windows were read once more."""
+    end = month_of(datetime.now(UTC) - timedelta(days=3)).start
+    return end - timedelta(days=DAYS), end
 
 
 def openmetrics(start: datetime, end: datetime) -> tuple[str, dict[str, int]]:
-    """A month of three GPUs, one a team; beta's is idle every second day. And the true seconds of each team."""
+    """The days of three GPUs, one a team; beta's is idle every second day. And the true seconds of each team."""
     first, last = int(start.timestamp()), int(end.timestamp())
     lines, up = ["# TYPE DCGM_FI_DEV_GPU_TEMP gauge"], ["# TYPE up gauge"]
     truth = dict.fromkeys(TEAMS, 0)
@@ -112,10 +114,13 @@ def test_a_month_is_metered_invoiced_and_paid_while_the_daemon_is_killed(
         paid: set[str] = set()
         deadline = time.monotonic() + 1800
         while time.monotonic() < deadline:
+            before = written(database_url)
             with daemon(tmp_path, text) as running:
                 lives += 1
                 _pay_what_is_open(made, database_url, paid)
-                time.sleep(dice.uniform(0.5, 6.0) if lives <= 7 else lives)  # a slow machine gets longer lives
+                if lives > 2:  # the first ones end while they start
+                    _at_work(running, database_url, before, changes=dice.randint(1, 20), patience=3 + lives)
+                time.sleep(dice.uniform(0, 1))
                 assert running.process.poll() is None, running.log.read_text()
                 running.process.kill()  # SIGKILL: no chance to tidy up
             if lives > 7 and _all_paid(database_url):
@@ -135,6 +140,28 @@ def test_a_month_is_metered_invoiced_and_paid_while_the_daemon_is_killed(
         _check(database_url, truth, paid, end)
         audit = command(config, "audit")
         assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+Written = tuple[int, ...]
+
+
+def written(url: str) -> Written:
+    """How far the work is: each step that the daemon commits makes one of these larger."""
+    tables = ("reading", "usage", "invoice", "transfer", "payment", "posting")
+    (counts,) = query(url, f"SELECT {', '.join(f'(SELECT count(*) FROM {table})' for table in tables)}")
+    return counts
+
+
+def _at_work(running: Running, url: str, before: Written, *, changes: int, patience: float) -> None:
+    """Returns in the middle of it: when so many changes were written, or when nothing is due for a while (a slow machine
+    gets more patience from life to life)."""
+    wait_for(lambda: running.log.read_text().count('"event": "started"') == 2, "daemon and worker", 300)
+    quiet = time.monotonic()
+    while changes and time.monotonic() - quiet < patience:
+        now = written(url)
+        if now != before:
+            before, changes, quiet = now, changes - 1, time.monotonic()
+        time.sleep(0.02)
 
 
 def _pay_what_is_open(made: World, url: str, paid: set[str]) -> None:
