@@ -96,7 +96,7 @@ def _chains(seen: Reading) -> Iterable[Trouble]:
     for wanted in seen.configured.values():
         if wanted.chain_id not in known:
             yield Trouble(
-                "care", f"{wanted.name} is not followed yet", "stablemeter chain check says why.", "/operations/chains"
+                "care", f"{wanted.name} is not followed yet", "stablemeter doctor says why.", "/operations/chains"
             )
     for one in seen.chains:
         href, chain = f"/operations/chains#chain-{one['chain_id']}", seen.configured.get(one["chain_id"])
