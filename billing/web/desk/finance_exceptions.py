@@ -14,7 +14,6 @@ from billing.reconciliation.resolver import Credited, Resolution, Resolver
 from billing.reconciliation.suggester import suggested
 from billing.reconciliation.suggestion import OVERPAID, Action, Suggestion
 from billing.tenants.keys import KeyRole
-from billing.trail.store import about
 from billing.web.api.exceptions import ExceptionStatus
 from billing.web.deps import PageQuery, Web, sliced
 from billing.web.desk.finance import TODAY, Clerk, Reader
@@ -77,7 +76,6 @@ def one(web: Web, visitor: Reader, number: Id) -> Response:
             raise NotFound(f"there is no exception {number}")
         currency, ideas = suggested(session, [number])
         transfer = reconciliation.transfer_of(session, number)
-        trail = about(session, (rows[0]["invoice"] and f"invoice {rows[0]['invoice']}") or f"exception {number}")
     row = rows[0]
     undecided = row["status"] == "open" or row["resolution"] == Resolution.ACKNOWLEDGE.value
     context = {
@@ -85,7 +83,6 @@ def one(web: Web, visitor: Reader, number: Id) -> Response:
         "offers": _offers(row, ideas.get(number, []), currency),
         "acts": _acts(visitor) and undecided,
         "transfer": transfer,
-        "trail": trail,
         "rows": range(1, ROWS + 1),
     }
     return page(web, visitor, "desk/finance_exception.html", Head(f"Exception {number}", (TODAY, EXCEPTIONS)), context)
