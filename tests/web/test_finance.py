@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+from billing.invoicing.store import listed
 from billing.reconciliation import store as reconciliation
 from billing.tenants.keys import KeyRole
 from tests.web.browser import Browser, browser
@@ -176,3 +177,33 @@ def test_bad_input_gives_a_page_that_says_so(scene: Scene) -> None:
     for path, status in BAD_PATHS:
         answer = one.get(path)
         assert answer.status_code == status and "<h1>" in answer.text, (path, answer.text)
+
+
+def test_money_is_split_over_invoices_and_a_short_invoice_is_written_off(scene: Scene) -> None:
+    question = void_and_paid(scene, "acme", "beta", "gamma")
+    one = desk(scene)
+    with scene.app.database.transaction() as session:
+        rest = [invoice for invoice in listed(session) if invoice.remaining]
+    path = f"/finance/exceptions/{question}"
+    one.get(path)
+    split = {"how": "apply", "reason": BAD, "tenant": "beta", "invoice": [rest[0].number, ""], "amount": ["5.00", ""]}
+    assert one.post(f"{path}/resolve", {**split, "amount": ["x", ""]}).status_code == 400
+    assert one.post(f"{path}/resolve", {**split, "together": "x"}).status_code == 400
+    assert one.post(f"{path}/resolve", {**split, "how": "odd"}).status_code == 400
+    assert open_questions(scene) == [question]
+    assert one.post(f"{path}/resolve", split).status_code == 303
+    assert scene.again(rest[0]).remaining == 1500
+    assert BAD not in one.text(path)
+    scene.pay(rest[1], 19 * DOLLAR)
+    scene.mine(12)
+    asked = reconciliation.Question("underpaid", rest[1].number, "1.00 USD is missing", "", invoice_id=rest[1].id)
+    with scene.app.database.transaction() as session:
+        reconciliation.ask(session, asked, scene.clock.now())
+    short = open_questions(scene)[-1]
+    operator = desk(scene, KeyRole.OPERATOR)
+    operator.get(f"/finance/exceptions/{short}")
+    deed = {"how": "write_off", "reason": "small"}
+    assert operator.post(f"/finance/exceptions/{short}/resolve", deed).status_code == 400
+    one.get(f"/finance/exceptions/{short}")
+    assert one.post(f"/finance/exceptions/{short}/resolve", deed).status_code == 303
+    assert scene.again(rest[1]).status.value == "uncollectible" and short not in open_questions(scene)

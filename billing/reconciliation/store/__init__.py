@@ -330,7 +330,13 @@ def _close(session: Session, row: ExceptionRow, reason: str, now: datetime) -> N
 
 
 def exceptions(
-    session: Session, *, status: str | None = "open", after_id: int = 0, limit: int = 1000, only: int | None = None
+    session: Session,
+    *,
+    status: str | None = "open",
+    after_id: int = 0,
+    limit: int = 1000,
+    only: int | None = None,
+    kind: str | None = None,
 ) -> list[dict[str, Any]]:
     """Exceptions with the tenant, invoice and transaction that they are about, by age; or only the one of an id."""
     query = (
@@ -346,6 +352,8 @@ def exceptions(
         query = query.where(ExceptionRow.status == status)
     if only is not None:
         query = query.where(ExceptionRow.id == only)
+    if kind is not None:
+        query = query.where(ExceptionRow.kind == kind)
     return [
         {
             **row.model_dump(exclude={"subject", "transfer_id", "invoice_id", "tenant_id"}),

@@ -51,7 +51,11 @@ def queue(web: Web, visitor: Reader, query: Annotated[QueueQuery, Query()]) -> R
     status = None if query.status is ExceptionStatus.ALL else query.status.value
     with web.database.transaction() as session:
         found = reconciliation.exceptions(
-            session, status=status, after_id=query.after("exceptions"), limit=query.limit + 1
+            session,
+            status=status,
+            after_id=query.after("exceptions"),
+            limit=query.limit + 1,
+            kind=query.kind or None,
         )
         listed = sliced("exceptions", [(row["id"], row) for row in found], query.limit)
         currency, ideas = suggested(session, [row["id"] for row in listed.rows])
@@ -62,7 +66,6 @@ def queue(web: Web, visitor: Reader, query: Annotated[QueueQuery, Query()]) -> R
             "ideas": _offers(row, ideas.get(row["id"], []), currency),
         }
         for row in listed.rows
-        if not query.kind or row["kind"] == query.kind
     ]
     context = {"rows": rows, "next": listed.next_cursor, "query": query, "acts": _acts(visitor)}
     return page(web, visitor, "desk/finance_exceptions.html", Head("Exceptions", (TODAY,)), context)
