@@ -48,7 +48,7 @@ NOUNS: Final = (
     Noun("export", "exports", "Files for finance: reconciliation, journal, aging, statement, usage, compliance."),
     Noun("owner", "owners", "Owners of GPUs: their shares, what they earned, and what they are paid.", also="payouts"),
     Noun("apikey", "apikeys", "Keys for the HTTP API: create, list, revoke."),
-    Noun("login", "logins", "Sign-in to the pages: link, list, revoke."),
+    Noun("login", "logins", "Sign-in to the pages: make links, list and end sessions."),
 )
 
 

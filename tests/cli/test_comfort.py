@@ -23,7 +23,7 @@ FILE = "writes a file; its format is an option, or the file itself is the result
 LONG = "runs, and tells on standard error how it goes"
 WITHOUT_JSON = {
     DONE: """apikey revoke; chain resume; chain rewind; compliance tenant attest; compliance tenant kyc;
-        compliance tenant revoke; device retire; lease end; maintenance cancel; maintenance end; meter exclusions accept;
+        compliance tenant revoke; device retire; lease end; login revoke; maintenance cancel; maintenance end; meter exclusions accept;
         meter exclusions reject; owner add; owner confirm-payee; owner end-share; owner fee; owner paid; owner share;
         payee confirm; payee revoke; refund paid; tenant add; tenant cycle; tenant label; tenant prepaid; tenant set;
         wallet accept""",

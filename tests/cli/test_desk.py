@@ -60,9 +60,10 @@ def test_a_refund_is_planned_for_a_payee_of_two_people_and_paid(
     assert "the treasury lacks 60.000000 USDC: sweep first" in told and "it may revert" in told
     (call,) = json.loads((tmp_path / "plan.json").read_text())["transactions"]
     assert call["to"] == checksum(branch.usdc) and HOME[2:] in call["data"] and call["value"] == "0"
-    branch(
-        "treasury", "verify", tmp_path / "plan.json", "--issuer", branch("wallet", "pin", "--json").json()["pin"]
-    ).refused("not the factory of the pin")
+    verify = ("treasury", "verify", tmp_path / "plan.json", "--issuer", branch("wallet", "pin", "--json").json()["pin"])
+    branch(*verify).refused("was not named; do not sign")
+    branch(*verify, "--token", branch.usdc, "--payee", "0x" + "cd" * 20).refused("do not sign")
+    branch(*verify, "--token", branch.usdc, "--payee", HOME).ok()
     branch("refund", "paid", "1", "--tx", "0x" + "12" * 32).refused("no transfer of this token", code=1)
     branch("payee", "revoke", "1", "--reason", "they moved").ok()
     assert branch("payee", "list").ok().out == "no payees\n" and branch("audit").code == 0
