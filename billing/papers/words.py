@@ -131,6 +131,16 @@ def fours(text: str) -> list[str]:
     return [text[:2], *(text[i : i + 4] for i in range(2, len(text), 4))]
 
 
+def threes(text: str) -> list[str]:
+    """A plain amount in groups of three before the point, for the eye only."""
+    whole, point, fraction = text.partition(".")
+    first = len(whole) % 3
+    groups = [whole[:first]] if first else []
+    groups += [whole[i : i + 3] for i in range(first, len(whole), 3)]
+    groups[-1] += point + fraction
+    return groups
+
+
 def duration(seconds: int) -> str:
     """About how long: `8 seconds`, `3 minutes`, `2 hours`."""
     for size, name in ((HOUR, "hour"), (60, "minute")):
