@@ -61,5 +61,8 @@ def test_a_page_from_right_to_left_does_not_scroll_sideways(
             tab.page.set_viewport_size({"width": width, "height": 812})
             tab.open(f"{mirrored.pay(state)}?lang=ar")
             assert tab.page.locator("html").get_attribute("dir") == "rtl"
+            for place in tab.page.locator(".fours, .threes, code, .axis").all():
+                told = place.evaluate("one => getComputedStyle(one).direction")
+                assert told == "ltr", "an address, an amount to copy or a chart is never mirrored"
             assert tab.overflow() <= 0, f"{state}, {width} px: it scrolls sideways"
     assert ENGLISH.name in tab.page.locator(".languages").inner_text()

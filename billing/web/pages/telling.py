@@ -163,7 +163,11 @@ def tell_arrival(words: Words, one: Arrival, currency: Asset, chains: Mapping[in
         return words.say("Received; it is being checked")
     if one.disposition is Disposition.RESOLVED:
         return words.say("Dealt with by the issuer")
-    return f"{_became(words, one, currency)}; {_sure(words, one)}"
+    return _both(words, _became(words, one, currency), _sure(words, one))
+
+
+def _both(words: Words, first: str, second: str) -> str:
+    return words.say("%(first)s; %(second)s", first=first, second=second)
 
 
 def _became(words: Words, one: Arrival, currency: Asset) -> str:
@@ -242,10 +246,10 @@ def confirming(words: Words, one: Arrival, terms: ChainTerms | None) -> str:
     terms = terms and terms.of(one.piled)
     if terms is None:
         waits = words.say("waits for its chain")
-        return f"{_confirmations(words, one.confirmations)}; {waits}"
+        return _both(words, _confirmations(words, one.confirmations), waits)
     if terms.needed is None:
         tag = words.say("counts once its chain marks the block as %(tag)s", tag=terms.tag)
-        return f"{_confirmations(words, one.confirmations)}; {tag}"
+        return _both(words, _confirmations(words, one.confirmations), tag)
     return words.count(
         "%(done)s of %(number)s confirmation",
         "%(done)s of %(number)s confirmations",
