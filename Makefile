@@ -11,7 +11,7 @@ CONTRACTS := $(shell find contracts -type f -not -path '*/node_modules/*' -not -
   billing/wallets/forwarder_code.json billing/demo/token_code.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup setup-dev lint types imports contracts docs states bench lock clean npm prometheus chromium
+.PHONY: help run test setup setup-dev lint types imports contracts docs messages states bench lock clean npm prometheus chromium
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ $(VENV)/contracts.stamp: $(CONTRACTS) $(VENV)/slither.stamp $(NODE)/dev.stamp
 	@$(BIN)/python contracts/analyse.py
 	@cd contracts && ./forge fmt --check && ./forge test && ./forge snapshot --match-contract GasTest --check
 	@touch $@
+
+messages: setup-dev ## Bring the catalogues of languages up to date with the pages
+	@$(BIN)/python -m tests.house.messages
 
 docs: setup-dev ## Write what is made from the code (commands, settings, metrics, the examples of the API)
 	@$(BIN)/python -m billing.cli.reference

@@ -114,11 +114,20 @@ def moment(at: datetime | str) -> str:
 
 def period(start: str, end: str) -> str:
     """`October 2026` for a calendar month, else both ends."""
+    return month_name(parse_time(start)) if is_month(start, end) else span(start, end)
+
+
+def is_month(start: str, end: str) -> bool:
+    """Whether it is a calendar month."""
     first, last = parse_time(start), parse_time(end)
-    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    if (first.day, first.hour, first.minute, first.second) == (1, 0, 0, 0) and last == following:
-        return f"{_MONTHS[first.month - 1]} {first.year}"
-    return span(start, end)
+    if (first.day, first.hour, first.minute, first.second) != (1, 0, 0, 0):
+        return False
+    return last == first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+
+
+def month_name(at: datetime) -> str:
+    """`October 2026`."""
+    return f"{_MONTHS[at.month - 1]} {at.year}"
 
 
 def span(start: str, end: str) -> str:

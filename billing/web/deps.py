@@ -44,6 +44,7 @@ from billing.treasury.repayer import Repayer
 from billing.wallets.accepter import Accepter
 from billing.wallets.wallet import ForwarderWallet, Wallet
 from billing.web import limits
+from billing.web.languages import Languages, Spoken
 from billing.web.limits import Limiter
 from billing.web.render import Pages
 from billing.web.streams import Streams
@@ -124,6 +125,19 @@ async def _wired(request: Request) -> Wired:
 
 
 Web = Annotated[Wired, Depends(_wired)]
+
+IN_LANGUAGE: Final = {"Vary": "Accept-Language"}
+"""For every answer that depends on who reads it."""
+
+
+def language_of(request: Request) -> Spoken:
+    """What `?lang=` asks for, else what the browser likes, else English."""
+    languages: Languages = request.app.state.wired.pages.languages
+    asked = request.query_params.get("lang", "")
+    return languages.choose(asked, request.headers.get("accept-language", ""))
+
+
+InLanguage = Annotated[Spoken, Depends(language_of)]
 
 
 class PageQuery(BaseModel):

@@ -102,7 +102,11 @@ def answer(
         said = "; ".join(f"{one['field'].partition('.')[2]}: {one['message']}" for one in more.get("errors", ()))
         return request.app.state.wired.pages.trouble(status, headers, desk=True, detail=said or told)  # type: ignore[no-any-return]
     if is_pay(request.scope["path"]):
-        return request.app.state.wired.pages.trouble(status, headers)  # type: ignore[no-any-return]
+        pages = request.app.state.wired.pages
+        spoken = pages.languages.choose(
+            request.query_params.get("lang", ""), request.headers.get("accept-language", "")
+        )
+        return pages.trouble(status, headers, words=spoken.words)  # type: ignore[no-any-return]
     return problem(status, detail, headers=headers, **more)
 
 

@@ -11,30 +11,37 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from billing.web import format  # noqa: A004 (how pages write amounts and times)
+from billing.web.languages import ENGLISH, Languages, Words, marked
 
 _HERE: Final = Path(__file__).parent
 _TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 _TROUBLE: Final = {
     HTTPStatus.NOT_FOUND: (
-        "This invoice was not found",
-        "The link may be cut short, or it may be of another system. Open it again from the message in which you got it,"
-        " or ask whoever sent it. Nothing was charged and nothing is lost.",
+        marked("This invoice was not found"),
+        marked(
+            "The link may be cut short, or it may be of another system. Open it again from the message in which you got it,"
+            " or ask whoever sent it. Nothing was charged and nothing is lost."
+        ),
     ),
     HTTPStatus.TOO_MANY_REQUESTS: (
-        "Too many requests",
-        "This page was asked for too often from your network. Load it again in a few seconds. Nothing is lost.",
+        marked("Too many requests"),
+        marked("This page was asked for too often from your network. Load it again in a few seconds. Nothing is lost."),
     ),
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        "This page cannot be shown right now",
-        "A part of this system does not answer. Load the page again in a minute. A payment that you have made already"
-        " is safe on its chain and will be counted.",
+        marked("This page cannot be shown right now"),
+        marked(
+            "A part of this system does not answer. Load the page again in a minute. A payment that you have made already"
+            " is safe on its chain and will be counted."
+        ),
     ),
 }
 _OTHER: Final = (
-    "This page cannot be shown",
-    "Something went wrong here, and it was noted. Load the page again in a minute. A payment that you have made already is"
-    " safe on its chain and will be counted.",
+    marked("This page cannot be shown"),
+    marked(
+        "Something went wrong here, and it was noted. Load the page again in a minute. A payment that you have made already is"
+        " safe on its chain and will be counted."
+    ),
 )
 
 
@@ -71,38 +78,64 @@ class StaticFile:
 class Pages:
     """Renders pages. Everything that is not marked as markup is escaped; an unknown name in a template raises."""
 
-    def __init__(self) -> None:
+    def __init__(self, languages: Languages | None = None) -> None:
         self.files = {path.name: _file(path) for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES}
-        self._environment = Environment(
+        self.languages = Languages() if languages is None else languages
+        self._environments = {one.code: self._environment(one) for one in self.languages}
+
+    def _environment(self, words: Words) -> Environment:
+        """Templates that speak one language: so no two requests share what a sentence is."""
+        environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._environment.globals["asset"] = self.asset
-        self._environment.filters.update(format.FILTERS)
+        environment.policies["ext.i18n.trimmed"] = True
+        environment.install_gettext_callables(  # type: ignore[attr-defined]
+            words.catalogue.gettext, words.catalogue.ngettext, newstyle=True
+        )
+        environment.globals.update(asset=self.asset, language=words, languages=tuple(self.languages))
+        environment.filters.update(format.FILTERS)
+        return environment
 
     def asset(self, name: str) -> str:
         """The URL of a static file."""
         return f"/static/{name}?v={self.files[name].digest}"
 
     def html(
-        self, template: str, context: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+        self,
+        template: str,
+        context: Mapping[str, Any],
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        *,
+        words: Words = ENGLISH,
     ) -> HTMLResponse:
-        return HTMLResponse(self._environment.get_template(template).render(context), status, dict(headers or {}))
+        found = self._environments[words.code].get_template(template)
+        return HTMLResponse(found.render(context), status, dict(headers or {}))
 
     def trouble(
-        self, status: int, headers: Mapping[str, str] | None = None, *, desk: bool = False, detail: str = ""
+        self,
+        status: int,
+        headers: Mapping[str, str] | None = None,
+        *,
+        desk: bool = False,
+        detail: str = "",
+        words: Words = ENGLISH,
     ) -> HTMLResponse:
-        """A calm page that says that there is no page, or why something was not done. `desk`: behind sign-in."""
+        """A calm page that says that there is no page, or why something was not done. `desk`: behind sign-in, in English."""
         if desk:
-            title, words = _DESK_TROUBLE.get(HTTPStatus(status), _DESK_REFUSED if status < 500 else _DESK_OTHER)
-            context = {"title": title, "words": words, "detail": detail, "status": int(status)}
+            title, told = _DESK_TROUBLE.get(HTTPStatus(status), _DESK_REFUSED if status < 500 else _DESK_OTHER)
+            context = {"title": title, "words": told, "detail": detail, "status": int(status)}
             return self.html("desk/trouble.html", context, status, headers)
-        title, words = _TROUBLE.get(HTTPStatus(status), _OTHER)
-        return self.html("trouble.html", {"title": title, "words": words, "status": int(status)}, status, headers)
+        title, told = _TROUBLE.get(HTTPStatus(status), _OTHER)
+        context = {"title": words.say(title), "words": words.say(told), "status": int(status)}
+        own = {**(headers or {}), "Vary": "Accept-Language"}
+        return self.html("trouble.html", context, status, own, words=words)
 
 
 def _file(path: Path) -> StaticFile:

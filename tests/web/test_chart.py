@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.core.period import Span, month
+from billing.web.languages import ENGLISH
 from billing.web.pages.chart import DAYS_MAX, HEIGHT, chart
 
 OCTOBER = month(2026, 10)
@@ -18,7 +19,7 @@ def heights(svg: str) -> list[int]:
 
 @given(st.dictionaries(st.dates(date(2026, 10, 1), date(2026, 10, 31)), st.integers(0, 10**9)))
 def test_there_is_a_bar_a_day_and_the_largest_is_as_high_as_the_picture(used: dict[date, int]) -> None:
-    found = chart(used, OCTOBER)
+    found = chart(ENGLISH, used, OCTOBER)
     if not any(used.values()):
         assert found is None
         return
@@ -34,13 +35,19 @@ def test_there_is_a_bar_a_day_and_the_largest_is_as_high_as_the_picture(used: di
 
 def test_a_single_day_and_a_span_of_years_have_no_picture() -> None:
     first = date(2026, 10, 1)
-    assert chart({first: 60}, Span(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))) is None
-    assert chart({first: 60}, Span(datetime(2026, 10, 1, tzinfo=UTC), datetime(2029, 10, 2, tzinfo=UTC))) is None
+    assert (
+        chart(ENGLISH, {first: 60}, Span(datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 10, 2, tzinfo=UTC))) is None
+    )
+    assert (
+        chart(ENGLISH, {first: 60}, Span(datetime(2026, 10, 1, tzinfo=UTC), datetime(2029, 10, 2, tzinfo=UTC))) is None
+    )
     assert DAYS_MAX > 366
 
 
 def test_a_period_within_a_day_counts_its_days_in_utc() -> None:
     found = chart(
-        {date(2026, 10, 1): 3600}, Span(datetime(2026, 10, 1, 22, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC))
+        ENGLISH,
+        {date(2026, 10, 1): 3600},
+        Span(datetime(2026, 10, 1, 22, tzinfo=UTC), datetime(2026, 10, 3, tzinfo=UTC)),
     )
     assert found is not None and found.axis == ("1 Oct", "2 Oct") and found.most == "at most 1.00 on 1 Oct"

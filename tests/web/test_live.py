@@ -14,6 +14,7 @@ from billing.core.period import month
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.lifecycle import InvoiceStatus
 from billing.reconciliation.lifecycle import Disposition
+from billing.web.languages import ENGLISH
 from billing.web.pages.live import Arrival, ChainTerms, Live, Note, PayState, live, pile
 from billing.web.pages.telling import Voided, confirming, left, more_lines, tell, tell_arrival, tell_notes
 from tests.factories import at
@@ -165,7 +166,7 @@ def test_what_the_page_says(name: str) -> None:
     now = live(given, transfers, 1, NOW)
     assert (now.state, list(now.notes), now.to_send) == (state, notes, to_send)
     assert now.payable == (to_send > 0 and state not in (PayState.UNVALUED, PayState.CHECKING))
-    told = tell(given, now, Voided(), "Issuer")
+    told = tell(ENGLISH, given, now, Voided(), "Issuer")
     assert told.headline and told.detail and told.figure.endswith(" USD")
 
 
@@ -181,7 +182,7 @@ def test_overdue_is_said_whatever_else_is() -> None:
     assert (waiting.state, waiting.overdue, waiting.notes) == (PayState.LATE, True, (Note.LATE,))
     part = live(invoice(remaining=15_000), [paid(5_000)], 1, after)
     assert (part.state, part.notes) == (PayState.PART_PAID, (Note.LATE,))
-    assert "was due on 15 November 2026" in tell(invoice(remaining=15_000), part, Voided(), "Issuer").detail
+    assert "was due on 15 November 2026" in tell(ENGLISH, invoice(remaining=15_000), part, Voided(), "Issuer").detail
 
 
 def test_the_amounts_always_add_up() -> None:
@@ -193,7 +194,7 @@ def test_the_amounts_always_add_up() -> None:
 
 def test_a_void_invoice_names_what_took_it_back() -> None:
     void = invoice(InvoiceStatus.VOID)
-    told = tell(void, live(void, [], 1, NOW), Voided("INV-CN-000001", "wrong price"), "Issuer")
+    told = tell(ENGLISH, void, live(void, [], 1, NOW), Voided("INV-CN-000001", "wrong price"), "Issuer")
     assert told.headline == "Void: do not pay"
     assert told.detail == "This invoice was taken back by the credit note INV-CN-000001 (wrong price)."
 
@@ -209,7 +210,7 @@ def test_a_void_invoice_names_what_took_it_back() -> None:
     ],
 )
 def test_how_far_a_payment_is(one: Arrival, text: str) -> None:
-    assert confirming(one, CHAINS.get(one.chain_id)) == text
+    assert confirming(ENGLISH, one, CHAINS.get(one.chain_id)) == text
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_how_far_a_payment_is(one: Arrival, text: str) -> None:
     ],
 )
 def test_what_became_of_a_transfer(one: Arrival, text: str) -> None:
-    assert tell_arrival(one, USD, CHAINS) == text
+    assert tell_arrival(ENGLISH, one, USD, CHAINS) == text
 
 
 def test_a_page_that_is_settled_need_not_ask_often() -> None:
@@ -240,14 +241,14 @@ def test_a_page_that_is_settled_need_not_ask_often() -> None:
 
 def test_notes_are_sentences() -> None:
     everything = Live(PayState.PAID, tuple(Note), 1, 1, 0, 0, 0, 1, 1, False, ())
-    found = tell_notes(everything, invoice(), "Issuer")
+    found = tell_notes(ENGLISH, everything, invoice(), "Issuer")
     assert len(found) == len(set(Note) - {Note.NEEDS_PERSON})
     assert all(one[0].isupper() and one.endswith(".") for one in found)
 
 
 def test_who_paid_with_a_token_that_nobody_could_value_is_not_asked_to_pay_again() -> None:
     held = live(invoice(), [transfer(status=CONFIRMED, disposition=SUSPENDED, kind="no_rate")], 1, NOW)
-    assert not held.payable and "do not pay again" in tell(invoice(), held, Voided(), "Test GPU").detail
+    assert not held.payable and "do not pay again" in tell(ENGLISH, invoice(), held, Voided(), "Test GPU").detail
 
 
 def test_each_payment_is_told_the_rule_of_what_had_come_with_it() -> None:
@@ -271,7 +272,7 @@ def test_each_payment_is_told_the_rule_of_what_had_come_with_it() -> None:
         "Infinity",
         "Infinity",
     ]
-    told = [confirming(one, BANDED) for one in piled[1:4]]
+    told = [confirming(ENGLISH, one, BANDED) for one in piled[1:4]]
     assert told == [
         "1 of 9 confirmations",
         "1 of 3 confirmations",
@@ -291,22 +292,22 @@ def test_several_currencies_and_tokens_off_the_list_are_of_no_known_sum() -> Non
 
 def test_a_payer_whose_payment_is_held_reads_that_it_is_checked_and_no_more() -> None:
     now = live(invoice(), [transfer(status=CONFIRMED, disposition=Disposition.HELD)], 1, NOW)
-    told = tell(invoice(), now, Voided(), "Issuer")
-    words = [told.headline, told.detail, *tell_notes(now, invoice(), "Issuer")]
-    words.append(tell_arrival(now.arrivals[0], invoice().currency, {}))
+    told = tell(ENGLISH, invoice(), now, Voided(), "Issuer")
+    words = [told.headline, told.detail, *tell_notes(ENGLISH, now, invoice(), "Issuer")]
+    words.append(tell_arrival(ENGLISH, now.arrivals[0], invoice().currency, {}))
     assert told.tone == "calm" and "being checked" in told.detail and len(words) == 3, "it is said once"
     assert not any(word in " ".join(words).lower() for word in ("sanction", "list", "held", "sender", "compliance"))
 
 
 def test_how_long_a_transfer_still_takes_is_told_where_it_is_known() -> None:
-    waiting = [left(transfer(confirmations=seen), CHAINS[1]) for seen in (1, 6, 11, 12)]
+    waiting = [left(ENGLISH, transfer(confirmations=seen), CHAINS[1]) for seen in (1, 6, 11, 12)]
     assert waiting == ["about 22 seconds to go", "about 12 seconds to go", "about 2 seconds to go", ""]
-    assert left(transfer(), CHAINS[2]) == "", "a chain that marks its blocks tells no time"
-    assert left(transfer(), None) == "" and left(transfer(status=CONFIRMED), CHAINS[1]) == ""
+    assert left(ENGLISH, transfer(), CHAINS[2]) == "", "a chain that marks its blocks tells no time"
+    assert left(ENGLISH, transfer(), None) == "" and left(ENGLISH, transfer(status=CONFIRMED), CHAINS[1]) == ""
 
 
 def test_lines_that_are_not_on_the_page_are_counted() -> None:
-    assert [more_lines(count) for count in (0, 1, 12)] == [
+    assert [more_lines(ENGLISH, count) for count in (0, 1, 12)] == [
         "",
         "1 more line is in the PDF and in the document.",
         "12 more lines are in the PDF and in the document.",

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from billing.core.period import Span
-from billing.papers import words
+from billing.web.languages import Words
 
 HEIGHT: Final = 100
 WIDTH_OF_DAY: Final = 10
@@ -26,7 +26,7 @@ class Chart:
     axis: tuple[str, str]
 
 
-def chart(seconds: Mapping[date, int], period: Span) -> Chart | None:
+def chart(words: Words, seconds: Mapping[date, int], period: Span) -> Chart | None:
     """A bar a day of the period, from zero to the largest. None where there is nothing to compare."""
     last = (period.end - timedelta(microseconds=1)).date()
     count = (last - period.start.date()).days + 1
@@ -35,10 +35,11 @@ def chart(seconds: Mapping[date, int], period: Span) -> Chart | None:
     if len(days) < 2 or count > DAYS_MAX or not most:
         return None
     peak = next(day for day in days if seconds.get(day, 0) == most)
-    told = f"at most {words.hours(most)} on {_day(peak)}"
-    title = "GPU-hours by day"
-    bars = "".join(_bar(number, day, seconds.get(day, 0), most) for number, day in enumerate(days))
-    return Chart(title, told, _svg(bars, len(days), f"{title}, {told}"), (_day(days[0]), _day(days[-1])))
+    told = words.say("at most %(hours)s on %(day)s", hours=words.hours(most), day=words.short_day(peak))
+    title = words.say("GPU-hours by day")
+    bars = "".join(_bar(words, number, day, seconds.get(day, 0), most) for number, day in enumerate(days))
+    ends = (words.short_day(days[0]), words.short_day(days[-1]))
+    return Chart(title, told, _svg(bars, len(days), f"{title}, {told}"), ends)
 
 
 def _svg(bars: str, days: int, label: str) -> Markup:
@@ -47,13 +48,9 @@ def _svg(bars: str, days: int, label: str) -> Markup:
     return Markup(f'{head} preserveAspectRatio="none">{bars}</svg>')  # noqa: S704 (numbers, and what was escaped)
 
 
-def _bar(number: int, day: date, seconds: int, most: int) -> str:
+def _bar(words: Words, number: int, day: date, seconds: int, most: int) -> str:
     """A day without usage has a bar too: a thin one, and its title says zero."""
     height = max(1, -(-seconds * HEIGHT // most))
     kind = "" if seconds else ' class="none"'
     place = f'x="{number * WIDTH_OF_DAY}" y="{HEIGHT - height}" width="{WIDTH_OF_DAY - GAP}" height="{height}"'
-    return f"<rect{kind} {place}><title>{escape(f'{_day(day)}: {words.hours(seconds)}')}</title></rect>"
-
-
-def _day(day: date) -> str:
-    return words.short_day(day)
+    return f"<rect{kind} {place}><title>{escape(f'{words.short_day(day)}: {words.hours(seconds)}')}</title></rect>"

@@ -25,8 +25,9 @@ from billing.reconciliation import store as reconciliation
 from billing.reconciliation.valuation import PAR, feed_of, promised
 from billing.web import store
 from billing.web.api.invoices import Today, document_response, pdf_response
-from billing.web.deps import Web, Wired
+from billing.web.deps import IN_LANGUAGE, InLanguage, Web, Wired
 from billing.web.errors import RETRY_SECONDS, problem
+from billing.web.languages import ENGLISH
 from billing.web.pages import view
 from billing.web.pages.live import Arrival, TokenKey, accepted_tokens, arrival, live
 from billing.web.pages.telling import Voided
@@ -45,20 +46,22 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{20,100}")
 
 
 @router.api_route("/pay/{token}", methods=["GET", "HEAD"])
-def show(web: Web, token: str, pay: Annotated[str, Query(max_length=60)] = "") -> Response:
+def show(web: Web, spoken: InLanguage, token: str, pay: Annotated[str, Query(max_length=60)] = "") -> Response:
     """The page. `pay` is the network and token that were chosen."""
     with web.database.transaction() as session:
         loaded = _load(web, session, token)
         loaded = replace(loaded, used=_used(session, loaded))
-    return web.pages.html("pay.html", {"token": token, **view.context(loaded, pay)})
+    context = {"token": token, **view.context(spoken, loaded, pay)}
+    return web.pages.html("pay.html", context, headers=IN_LANGUAGE, words=spoken.words)
 
 
 @router.get("/pay/{token}/status")
-def status(web: Web, token: str) -> dict[str, Any]:
+def status(web: Web, spoken: InLanguage, response: Response, token: str) -> dict[str, Any]:
     """What the page's script asks for every few seconds."""
     with web.database.transaction() as session:
         loaded = _load(web, session, token)
-    return view.status(loaded, loaded.document.issuer.name)
+    response.headers.update(IN_LANGUAGE)
+    return view.status(spoken.words, loaded, loaded.document.issuer.name)
 
 
 @router.get("/pay/{token}/events", response_class=Response)
@@ -104,7 +107,7 @@ class Versions:
 
 def _version(web: Wired, session: Session, token: str) -> str:
     loaded = _load(web, session, token)
-    found: str = view.status(loaded, loaded.document.issuer.name)["version"]
+    found: str = view.status(ENGLISH, loaded, loaded.document.issuer.name)["version"]
     return found
 
 

@@ -27,18 +27,15 @@ from billing.invoicing.document import (
 )
 from billing.invoicing.invoice import Invoice
 from billing.invoicing.store.notes import CreditNote
-from billing.papers import words
+from billing.papers import words as plain
 from billing.papers.grouping import groups
 from billing.reconciliation.valuation import asked
 from billing.web.api.invoices import PaymentOption, Today, payment_options
+from billing.web.languages import ENGLISH, Spoken, Words
 from billing.web.pages.chart import chart
 from billing.web.pages.live import Arrival, ChainTerms, Live, PayState
 from billing.web.pages.qr import qr_svg
 from billing.web.pages.telling import (
-    ADDRESS_CODE,
-    LINK_CODE,
-    UNKNOWN_COIN,
-    WALLET,
     Telling,
     Voided,
     left,
@@ -49,6 +46,7 @@ from billing.web.pages.telling import (
     tell_counted,
     tell_notes,
     tell_rate,
+    wallet_words,
 )
 
 RECEIPTS_MAX: Final = 50
@@ -103,11 +101,11 @@ def shown(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def network(chains: Mapping[int, ChainTerms], chain_id: int) -> str:
-    return chains[chain_id].name if chain_id in chains else f"chain {chain_id}"
+def network(words: Words, chains: Mapping[int, ChainTerms], chain_id: int) -> str:
+    return chains[chain_id].name if chain_id in chains else words.say("chain %(id)s", id=chain_id)
 
 
-def choices(loaded: Loaded, wanted: str) -> list[Choice]:
+def choices(words: Words, loaded: Loaded, wanted: str) -> list[Choice]:
     """The ways to pay; one of them is chosen."""
     if not loaded.live.payable:
         return []
@@ -118,12 +116,12 @@ def choices(loaded: Loaded, wanted: str) -> list[Choice]:
         Choice(
             id=one,
             option=option,
-            network=network(loaded.chains, option.chain_id),
-            amount=words.tokens(int(option.amount_units), option.decimals),
-            rated=tell_rate(option.token, option.rate, loaded.invoice.currency, option.rate_until),
+            network=network(words, loaded.chains, option.chain_id),
+            amount=plain.tokens(int(option.amount_units), option.decimals),
+            rated=tell_rate(words, option.token, option.rate, loaded.invoice.currency, option.rate_until),
             chosen=one == chosen,
-            counted=tell_counted(_terms_of_rest(loaded, option.chain_id)),
-            behind=_behind(loaded, option.chain_id),
+            counted=tell_counted(words, _terms_of_rest(loaded, option.chain_id)),
+            behind=_behind(words, loaded, option.chain_id),
         )
         for one, option in zip(ids, options, strict=True)
     ]
@@ -137,15 +135,20 @@ def _terms_of_rest(loaded: Loaded, chain_id: int) -> ChainTerms | None:
     return terms and terms.of(came + rest)
 
 
-def _behind(loaded: Loaded, chain_id: int) -> str:
+def _behind(words: Words, loaded: Loaded, chain_id: int) -> str:
     at = loaded.behind.get(chain_id)
-    return tell_behind(network(loaded.chains, chain_id), at) if at else ""
+    return tell_behind(words, network(words, loaded.chains, chain_id), at) if at else ""
 
 
-def status(loaded: Loaded, issuer: str) -> dict[str, Any]:
-    """The page's state as JSON. `version` changes whenever anything that the page shows changes."""
+def status(words: Words, loaded: Loaded, issuer: str) -> dict[str, Any]:
+    """The page's state as JSON. `version` changes whenever anything that the page shows changes, and is one for all languages."""
+    found = _status(loaded, tell(ENGLISH, loaded.invoice, loaded.live, loaded.voided, issuer))
+    told = tell(words, loaded.invoice, loaded.live, loaded.voided, issuer)
+    return {**found, "headline": told.headline, "detail": told.detail}
+
+
+def _status(loaded: Loaded, told: Telling) -> dict[str, Any]:
     invoice, now = loaded.invoice, loaded.live
-    told = tell(invoice, now, loaded.voided, issuer)
 
     def money(units: int) -> str:
         return decimal_text(units, invoice.currency.exponent)
@@ -202,66 +205,76 @@ def _transfer(one: Arrival) -> dict[str, Any]:
     }
 
 
-def context(loaded: Loaded, wanted: str) -> dict[str, Any]:
+def context(spoken: Spoken, loaded: Loaded, wanted: str) -> dict[str, Any]:
     """What the page's template is given."""
     invoice, document, now = loaded.invoice, loaded.document, loaded.live
     issuer = document.issuer.name
-    ways = choices(loaded, wanted)
+    words = spoken.words
+    ways = choices(words, loaded, wanted)
     chosen = next((way for way in ways if way.chosen), None)
-    told: Telling = tell(invoice, now, loaded.voided, issuer)
+    told: Telling = tell(words, invoice, now, loaded.voided, issuer)
     return {
         "invoice": invoice,
         "document": document,
         "live": now,
         "told": told,
-        "notes": tell_notes(now, invoice, issuer),
+        "notes": tell_notes(words, now, invoice, issuer),
         "voided": loaded.voided,
         "choices": ways,
         "chosen": chosen,
-        "codes": _codes(chosen),
+        "codes": _codes(words, chosen),
         "credit_notes": loaded.noted,
-        "receipts": [_receipt(one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
+        "receipts": [_receipt(words, one, loaded) for one in now.arrivals[-RECEIPTS_MAX:]],
         "receipts_left_out": max(0, len(now.arrivals) - RECEIPTS_MAX),
-        "groups": _groups(document),
-        "lines_left_out": more_lines(max(0, len(document.lines) - LINES_MAX)),
-        "chart": chart(loaded.used, invoice.period) if loaded.used else None,
-        "wallet_words": WALLET,
+        "groups": _groups(words, document),
+        "lines_left_out": more_lines(words, max(0, len(document.lines) - LINES_MAX)),
+        "chart": chart(words, loaded.used, invoice.period) if loaded.used else None,
+        "wallet_words": wallet_words(words),
         "has_meters": any(isinstance(line, MeterLine) for line in document.lines),
         "address": checksum(invoice.address) if invoice.address else None,
         "is_xpub": isinstance(document.wallet, XpubTerms),
         "is_closed": now.state in (PayState.PAID, PayState.OVERPAID, PayState.NOTHING_DUE, PayState.VOID),
-        "version": status(loaded, issuer)["version"],
+        "version": status(words, loaded, issuer)["version"],
         "words": words,
+        "spoken": spoken,
+        "kept": f"&lang={words.code}" if spoken.asked else "",
+        "wanted": chosen.id if chosen and chosen.id == wanted else "",
     }
 
 
-def _codes(chosen: Choice | None) -> dict[str, Any]:
+def _codes(words: Words, chosen: Choice | None) -> dict[str, Any]:
     if chosen is None:
         return {}
     option = chosen.option
     return {
-        "address": qr_svg(option.address, ADDRESS_CODE.format(address=option.address)),
-        "link": qr_svg(option.uri, LINK_CODE.format(amount=chosen.amount, token=option.token, network=chosen.network)),
+        "address": qr_svg(option.address, words.say("QR code of the address %(address)s", address=option.address)),
+        "link": qr_svg(
+            option.uri,
+            words.say(
+                "QR code of a payment link: %(amount)s %(token)s on %(network)s",
+                amount=chosen.amount,
+                token=option.token,
+                network=chosen.network,
+            ),
+        ),
     }
 
 
-def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
+def _receipt(words: Words, one: Arrival, loaded: Loaded) -> dict[str, Any]:
     terms = loaded.chains.get(one.chain_id)
-    unknown = UNKNOWN_COIN.format(units=one.units)
+    unknown = words.say("%(units)s units of an unknown token", units=one.units)
     known = (
-        f"{words.thousands(words.tokens(one.units, one.decimals))} {one.symbol}"
-        if one.decimals is not None
-        else unknown
+        f"{words.number(plain.tokens(one.units, one.decimals))} {one.symbol}" if one.decimals is not None else unknown
     )
     return {
         "amount": known,
-        "network": network(loaded.chains, one.chain_id),
+        "network": network(words, loaded.chains, one.chain_id),
         "chain_id": one.chain_id,
         "token_address": checksum(Address(one.token_address)),
-        "told": tell_arrival(one, loaded.invoice.currency, loaded.chains),
+        "told": tell_arrival(words, one, loaded.invoice.currency, loaded.chains),
         "tx_hash": one.tx_hash,
         "short": f"{one.tx_hash[:10]}…{one.tx_hash[-8:]}",
-        "left": left(one, terms) if one.pending else "",
+        "left": left(words, one, terms) if one.pending else "",
         "sender": checksum(Address(one.sender)),
         "block": one.block_number,
         "mined_at": one.mined_at,
@@ -272,14 +285,14 @@ def _receipt(one: Arrival, loaded: Loaded) -> dict[str, Any]:
     }
 
 
-def _groups(document: InvoiceDocument) -> list[dict[str, Any]]:
+def _groups(words: Words, document: InvoiceDocument) -> list[dict[str, Any]]:
     """With as many lines as are shown; a group of which none is keeps its subtotal."""
     found, room = [], LINES_MAX
     for group in groups(document):
         found.append(
             {
                 "title": group.title,
-                "lines": [_line(line, document.period) for line in group.lines[:room]],
+                "lines": [_line(words, line, document.period) for line in group.lines[:room]],
                 "subtotal": words.amount(group.subtotal) if group.subtotal else "",
             }
         )
@@ -287,54 +300,62 @@ def _groups(document: InvoiceDocument) -> list[dict[str, Any]]:
     return found
 
 
-def _line(line: AnyLine, whole: Period) -> dict[str, Any]:
+def _line(words: Words, line: AnyLine, whole: Period) -> dict[str, Any]:
     return {
         "description": line.description,
         "sku": line.sku,
-        "amount": words.amount(line.amount).replace("-", "−"),
+        "amount": words.signed(line.amount),
         "part": "" if line.period == whole else words.span(line.period.start, line.period.end),
-        **_what(line),
+        **_what(words, line),
     }
 
 
-def _what(line: AnyLine) -> dict[str, Any]:
+def _what(words: Words, line: AnyLine) -> dict[str, Any]:
     if isinstance(line, AgreedLine):
         return dict.fromkeys(("quantity", "unit", "per", "source", "seconds", "price", "coverage"), "") | {
             "excluded": []
         }
-    return _of_meter(line) if isinstance(line, MeterLine) else _of_time(line)
+    return _of_meter(words, line) if isinstance(line, MeterLine) else _of_time(words, line)
 
 
-def _of_meter(line: MeterLine) -> dict[str, Any]:
-    size = "" if line.unit_size == 1 else f"{line.unit_size:,} "
+def _of_meter(words: Words, line: MeterLine) -> dict[str, Any]:
+    unit = line.unit if line.unit_size == 1 else f"{words.number(str(line.unit_size))} {line.unit}"
+    started = isinstance(line, MeterPackageLine)
     return {
-        "quantity": words.thousands(line.quantity),
+        "quantity": words.number(line.quantity),
         "unit": line.unit,
         "price": words.price(line.unit_price),
-        "per": f"per {size}{line.unit}" + (" started" if isinstance(line, MeterPackageLine) else ""),
-        "source": f"{_HOW[line.aggregation]} {line.events:,} event{'' if line.events == 1 else 's'}",
+        "per": words.say("per %(unit)s started", unit=unit) if started else words.say("per %(unit)s", unit=unit),
+        "source": _made_of(words, line),
         "seconds": "",
         "coverage": "",
         "excluded": [],
     }
 
 
-_HOW: Final = {
-    "sum": "Sum of",
-    "count": "Count of",
-    "max": "Maximum by subject, from",
-    "latest": "Latest by subject, from",
-}
+def _made_of(words: Words, line: MeterLine) -> str:
+    events = words.count("%(count)s event", "%(count)s events", line.events, count=words.number(str(line.events)))
+    return {
+        "sum": words.say("Sum of %(events)s", events=events),
+        "count": words.say("Count of %(events)s", events=events),
+        "max": words.say("Maximum by subject, from %(events)s", events=events),
+        "latest": words.say("Latest by subject, from %(events)s", events=events),
+    }[line.aggregation]
 
 
-def _of_time(line: Line) -> dict[str, Any]:
+def _of_time(words: Words, line: Line) -> dict[str, Any]:
+    package = words.number(str(line.package_seconds // 3600)) if isinstance(line, PackageLine) else ""
+    exact = plain.hours_are_exact(line.quantity_seconds)
     return {
         "quantity": words.hours(line.quantity_seconds),
-        "unit": "GPU-hours",
-        "per": f"per {line.package_seconds // 3600:,} h started" if isinstance(line, PackageLine) else "",
+        "unit": words.say("GPU-hours"),
+        "per": words.say("per %(hours)s h started", hours=package) if package else "",
         "source": "",
-        "seconds": "" if words.hours_are_exact(line.quantity_seconds) else f"{line.quantity_seconds:,} s",
+        "seconds": "" if exact else words.say("%(count)s s", count=words.number(str(line.quantity_seconds))),
         "price": words.price(line.unit_price),
         "coverage": words.percent(line.coverage),
-        "excluded": [f"{words.hours(one.seconds)} h not billed: {one.reason}" for one in line.excluded],
+        "excluded": [
+            words.say("%(hours)s h not billed: %(reason)s", hours=words.hours(one.seconds), reason=one.reason)
+            for one in line.excluded
+        ],
     }
