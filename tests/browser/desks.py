@@ -32,8 +32,8 @@ from tests.world import BOOK, PERIOD
 DOLLAR: Final = 10**6
 HOURS: Final = 72
 LET: Final = ("acme", "beta", "gamma", "delta", "store", "twice", "zeta")
-"""Tenants, each with a GPU of its own. acme pays, beta and twice pay what is void, gamma gets a credit note, delta is late,
-store resells, zeta's lease is open."""
+"""Tenants, each with a GPU of its own. acme pays a part and resells, zeta pays too much, beta and twice what is void, store in a
+wrong token; gamma gets a credit note, delta is late."""
 HOLDERS: Final = {
     KeyRole.TENANT: Holder("Tia", KeyRole.TENANT, "acme", ""),
     KeyRole.OWNER: Holder("Olaf", KeyRole.OWNER, "", "north"),
@@ -97,7 +97,7 @@ def _meter(scene: Scene) -> None:
         app.registrar.add(Tenant(slug, f"{slug.title()} Robotics Pty Ltd", Attribution.LEASE), [], actor="test")
         span = Span(OCTOBER, FOREVER if slug in ("acme", "zeta") else at(HOURS))
         app.leaser.add(slug, span, uuids=[f"GPU-{slug}"], reference=f"contract-{slug}-2026", actor="test")
-    app.registrar.add(Tenant("end", "End User", Attribution.LEASE, reseller="store"), [], actor="test")
+    app.registrar.add(Tenant("end", "End User", Attribution.LEASE, reseller="acme"), [], actor="test")
     app.rater.apply(BOOK.replace("2.00", "1.90"), actor="test")
     app.rater.apply(BOOK, actor="test")
     clock.move_to(at(HOURS + 4))
@@ -109,10 +109,10 @@ def _meter(scene: Scene) -> None:
 
 
 def _own(app: App) -> None:
-    """north owns half of acme's GPU."""
+    """north owns half of the GPUs of acme and zeta."""
     app.owner_registrar.add(Owner("north", "North Compute"), fee_basis_points=1000, actor="test")
     app.owner_registrar.share(
-        [Wanted("north", parse_parts("1/2"), Span(OCTOBER, FOREVER), (), ("GPU-acme",))], actor="test"
+        [Wanted("north", parse_parts("1/2"), Span(OCTOBER, FOREVER), (), ("GPU-acme", "GPU-zeta"))], actor="test"
     )
     app.payer.propose("north", CHAIN, Address("0x" + "1" * 40), reason="told by mail", actor="test")
 
@@ -127,7 +127,8 @@ def _bill(scene: Scene) -> None:
         app.issuer.void(invoices[slug].number, reason="wrong price", actor="test")
         scene.pay(invoices[slug], 20 * DOLLAR)
     app.noter.credit(invoices["gamma"].number, Wish(1, 500), reason="slow network", actor="test")
-    scene.pay(invoices["acme"], 200 * DOLLAR)
+    scene.pay(invoices["acme"], 60 * DOLLAR)
+    scene.pay(invoices["zeta"], 150 * DOLLAR)
     scene.pay(scene.deposit("acme"), 7_500_000)
     scene.pay(invoices["store"], 7 * 10**18, token=WATCHED)
     scene.mine(12)

@@ -39,8 +39,9 @@ PAGES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A page behind sign-in, as `role` gets to it: from `path` on through the first link, in a table if one is there, whose address
-    has each of `through` in it, as a person would. Without a role nobody is signed in. `fields` are typed into its form, which is then sent: the page is the answer."""
+    """A page behind sign-in, as `role` gets to it: from `path` on through the first link, in a table if one is there, whose
+    address has each of `through` in it, as a person would. Without a role nobody is signed in. `fields` are typed into its
+    form, which is then sent: the page is the answer."""
 
     name: str
     role: KeyRole | None

@@ -51,6 +51,7 @@ def test_a_page_behind_sign_in_is_whole_too(behind: Desks, open_tab: Open, one: 
     for width in WIDTHS:
         for colours in ("light", "dark"):
             fits(tab, width, colours)
+        assert width == PHONE or tab.overflow(".nav") <= 0, f"{width} px wide, a link at the top is out of sight"
     assert faults(tab, one.broken) == []
 
 
