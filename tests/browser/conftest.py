@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy import make_url
 
+from billing.web.app import create_app
+from tests.browser.desks import Desks, desks
 from tests.browser.gallery import Gallery, gallery
 from tests.browser.serving import Tab, tab
 from tests.parts import program
@@ -56,5 +58,14 @@ def shown(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     """Invoices in every state, served; nothing changes in it."""
     folder: Path = tmp_path_factory.mktemp("gallery")
     with fresh_database(postgres, "gallery") as url, gallery(url, folder) as made, served(made.api) as base:
+        made.base = base
+        yield made
+
+
+@pytest.fixture(scope="package")
+def behind(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desks]:
+    """What is behind sign-in, served."""
+    folder: Path = tmp_path_factory.mktemp("desks")
+    with fresh_database(postgres, "desks") as url, desks(url, folder) as made, served(create_app(made.app)) as base:
         made.base = base
         yield made

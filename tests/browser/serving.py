@@ -26,9 +26,12 @@ class Tab:
     def foreign(self) -> list[str]:
         return [one for one in self.requests if not one.startswith(self.base + "/")]
 
-    def overflow(self) -> int:
-        """How many pixels the page is wider than its window."""
-        found: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    def overflow(self, part: str = "html") -> int:
+        """How many pixels the page, or the first such part of it, is wider than its window. Nothing, where there is no such part."""
+        measure = (
+            "part => { const one = document.querySelector(part); return one ? one.scrollWidth - one.clientWidth : 0 }"
+        )
+        found: int = self.page.evaluate(measure, part)
         return found
 
     def findings(self, *rules: str) -> list[str]:

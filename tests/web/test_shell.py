@@ -95,7 +95,7 @@ def test_the_page_has_a_skip_link_marks_where_one_is_and_says_who_one_is(person:
     page = person.text("/portal")
     assert page.index('href="#content"') < page.index("<nav")
     assert '<a href="/portal" aria-current="page">Overview</a>' in page
-    assert "Ada" in page and "acme" in page and '<html lang="en">' in page
+    assert "Ada" in page and "acme" in page and '<html lang="en" dir="ltr">' in page
 
 
 def test_unknown_pages_are_a_page(person: Browser) -> None:

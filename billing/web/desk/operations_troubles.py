@@ -214,7 +214,7 @@ def _people(seen: Reading) -> Iterable[Trouble]:
             "care",
             f"{seen.exceptions} questions about money wait for a person",
             "They are the finance desk's: stablemeter exception list.",
-            "/home",
+            "/finance",
         )
     for name in seen.stale_lists:
         yield Trouble(
