@@ -65,6 +65,8 @@ class Daemon:
         log.info("started", roles=sorted(self._wanted), url=self._settings.public_url)
         if server_socket is not None:
             self._server = _Server(self._web(self._app))
+            if self._stop.is_set():  # it was to stop before there was a server to tell
+                self._server.should_exit = True
             self._server.run(sockets=[server_socket])
             self._stop.set()
         self._stop.wait()
