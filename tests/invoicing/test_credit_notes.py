@@ -64,7 +64,7 @@ def test_tax_is_once_on_the_sum_in_the_document_and_in_the_books(site: Site) -> 
     site.app.registrar.set_tax("acme", TaxChange(GST), actor="test")
     site.app.registrar.set_details("acme", Details("2 Side Street\u00b7Perth", "ABN 1", "PO-1"), actor="test")
     office = TaxOffice(Asset("AUD", 2), {"USD": Exchange(Decimal("1.5"), "RBA", "2026-10-31")})
-    site.app.issuer._house = replace(site.app.house, tax_office=office)
+    site.app.issuer._writer._house = replace(site.app.house, tax_office=office)
     (invoice,) = site.app.issuer.run(PERIOD, "acme", actor="test", purchase_order="PO-2")
     parsed = invoice_document(site, invoice.id)
     assert (parsed.subtotal, parsed.total, parsed.amount_due) == ("200.00", "220.00", "220.00")
