@@ -45,7 +45,7 @@ class Running:
             assert self.process.poll() is None, self.log.read_text()
             return answers(f"{self.url}/readyz")
 
-        wait_for(ready, "the daemon", 60)
+        wait_for(ready, "the daemon", 180)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", headers=headers, timeout=10, verify=NO_TLS)

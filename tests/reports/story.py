@@ -16,7 +16,7 @@ from billing.core.onchain import Hash32
 from billing.core.period import Span, month
 from billing.events.event import Form
 from billing.fleet.gpu import DeviceKey
-from billing.invoicing import issuer
+from billing.invoicing import issuer, writer
 from billing.invoicing.store.periods import invoiced
 from billing.metering.excluder import Announcement, Excluder
 from billing.tenants.tenant import Attribution, Tenant
@@ -105,7 +105,8 @@ def story(database_url: str, folder: Path) -> Iterator[App]:
     numbers = itertools.count(1)
     clock = ManualClock(at(24, day=31))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(issuer, "nonce", lambda: Hash32(f"0x{next(numbers):064x}"))
+        for one in (issuer, writer):
+            patched.setattr(one, "nonce", lambda: Hash32(f"0x{next(numbers):064x}"))
         app = application(database_url, folder, clock, metering=METERS)
         scene = Scene(app, clock)
         _tenants(scene)

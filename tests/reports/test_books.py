@@ -35,7 +35,8 @@ def made(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
     import psycopg
     from sqlalchemy import make_url
 
-    with psycopg.connect(postgres, autocommit=True) as connection:
+    with psycopg.connect(postgres, autocommit=True) as connection:  # a module's tests may come in two parts
+        connection.execute("DROP DATABASE IF EXISTS reports (FORCE)")
         connection.execute("CREATE DATABASE reports TEMPLATE stablemeter_template STRATEGY FILE_COPY")
     url = make_url(postgres).set(database="reports").render_as_string(hide_password=False)
     with world(url, tmp_path_factory.mktemp("reports")) as one:

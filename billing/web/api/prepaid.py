@@ -87,7 +87,12 @@ def get_deposit_document(
     return document_response(request, found[-1].number, found[-1].content, found[-1].digest)
 
 
-@router.post("/{slug}/deposit-address", summary="Make a tenant's deposit address", response_model=DepositOut)
+@router.post(
+    "/{slug}/deposit-address",
+    summary="Make a tenant's deposit address",
+    response_model=DepositOut,
+    responses={201: {"description": "It was made now", "model": DepositOut}},
+)
 def make_deposit_address(
     web: Web, caller: Desk, slug: SlugPath, body: NewDeposit, key: IdempotencyKey = None
 ) -> Response:
